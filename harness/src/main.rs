@@ -1,0 +1,2 @@
+//! quest
+fn main() {}

@@ -1,2 +1,5 @@
-//! quest
-fn main() {}
+//! The `quest` command.
+
+fn main() -> std::process::ExitCode {
+    quest::cli::main()
+}

@@ -1,0 +1,44 @@
+# The commands of this repository; `make help` lists them.
+
+# What `make quest` checks: a folder of C, a Cargo package or an executable. The default is this repository's own server.
+SUBMISSION ?= .
+# Only these requirements, such as R4 or R1,R4. Empty: all.
+ONLY ?=
+# More options for `quest check`, such as -v or --format json.
+QUEST_FLAGS ?=
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+QUEST := $(TARGET)/release/quest
+
+.PHONY: help quest test doctor fmt lint clean setup harness
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make quest SUBMISSION=path/to/folder    check yours instead of this repository's server"
+	@echo "  make quest ONLY=R4 QUEST_FLAGS=-v       one requirement, with everything that was seen"
+
+quest: harness ## Check a submission: SUBMISSION=path ONLY=R4 QUEST_FLAGS=-v
+	@$(QUEST) check '$(SUBMISSION)' $(if $(ONLY),--only '$(ONLY)') $(QUEST_FLAGS)
+
+test: setup ## Run all tests: format, lints, documentation, unit tests, the harness against the servers
+	@.ci/test
+
+doctor: harness ## Say what this machine lacks for the checks, and how to get it
+	@$(QUEST) doctor
+
+fmt: ## Format the Rust code
+	@cargo fmt --all
+
+lint: ## Look for format, lint and documentation faults
+	@.ci/test lint
+
+clean: ## Remove everything that was built
+	@cargo clean
+
+setup:
+	@.ci/setup
+
+# Says nothing when there is nothing to build, and shows cargo's progress the first time, when it takes a minute.
+harness: setup
+	@cargo build --locked --release --package quest-harness $(if $(wildcard $(QUEST)),--quiet)

@@ -1,0 +1,224 @@
+//! `quest check`: builds a submission, checks it, writes the report.
+
+use super::{
+    ExitCode, Stop, exit_code, output::Output, palette_for, progress::Progress, shell, suggest::did_you_mean,
+    width,
+};
+use crate::{
+    error::{RunError, SubmissionError},
+    model::{Id, Run, Verdict},
+    quests::{self, Quest},
+    report::{self, Format, Head, Look, Palette, escape, escape_block},
+    runner::{self, Event, Plan},
+    submission::Submission,
+};
+use clap::{Args, builder::PossibleValuesParser};
+use std::{
+    env,
+    io::{self, Write},
+    mem,
+    path::PathBuf,
+    time::Instant,
+};
+
+/// Check a submission and report what holds and what does not
+#[derive(Args, Debug)]
+#[command(after_help = format!("\
+Examples:
+  quest check                          the Cargo package in this folder
+  quest check solution/                a folder of C
+  quest check ./pool_server            an executable
+  quest check solution/ --only R1,R4   two requirements
+  quest check solution/ --format json --out report.json
+
+{}", exit_code::HELP))]
+pub(super) struct Arguments {
+    /// A folder of C sources, a Cargo package or an executable
+    #[arg(default_value = ".")]
+    path: PathBuf,
+
+    /// Check only these requirements, such as R1,R4
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    only: Vec<String>,
+
+    /// The quest that the submission answers
+    #[arg(long, value_name = "NAME", default_value = quests::DEFAULT)]
+    quest: String,
+
+    /// How the report is written
+    #[arg(long, value_name = "FORMAT", default_value = report::FORMATS[0].name(), value_parser = formats())]
+    format: String,
+
+    /// Write the report to this file; it appears when it is complete
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// The seed of everything random; the same seed forces the same situations
+    #[arg(long, value_name = "N", default_value_t = runner::DEFAULT_SEED)]
+    seed: u64,
+
+    /// Hardening (H1, H2, ...) counts like a requirement
+    #[arg(long)]
+    strict: bool,
+
+    /// Say what was seen where something passed, too
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+fn formats() -> PossibleValuesParser {
+    let value = |format: &&dyn Format| clap::builder::PossibleValue::new(format.name()).help(format.about());
+    report::FORMATS.iter().map(value).collect::<Vec<_>>().into()
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
+    let quest = find_quest(&arguments.quest)?;
+    let only = ids(&quest, &arguments.only)?;
+    let submission = Submission::recognise(&arguments.path).map_err(|error| stop(error.into()))?;
+    let command = runner::Command { quest: own_name(), submission: shell::quoted_path(&arguments.path) };
+    let mut plan = Plan::new(&quest, &submission, command);
+    plan.only = only;
+    plan.seed = arguments.seed;
+    plan.strict = arguments.strict;
+
+    let started = Instant::now();
+    let mut writer = Writer::new(arguments, &plan)?;
+    let run = runner::run(&plan, &mut |event| writer.on(event)).map_err(stop)?;
+    writer.finish(&run, started)?;
+    Ok(ExitCode::of_run(&run, arguments.strict))
+}
+
+/// The quest that is called `name`.
+pub(super) fn find_quest(name: &str) -> Result<Quest, Stop> {
+    if let Some(quest) = quests::find(name)? {
+        return Ok(quest);
+    }
+    let known: Vec<String> = quests::catalogue()?.into_iter().map(|quest| quest.id).collect();
+    let closest = did_you_mean(name, known.iter().map(String::as_str));
+    Err(Stop::usage(format!("there is no quest {name:?}{closest}\nquests: {}", known.join(", "))))
+}
+
+/// The ids that `--only` names; `None` when it is not there.
+fn ids(quest: &Quest, only: &[String]) -> Result<Option<Vec<Id>>, Stop> {
+    let ids: Result<Vec<Id>, Stop> = only.iter().map(|text| id(quest, text)).collect();
+    Ok(Some(ids?).filter(|ids| !ids.is_empty()))
+}
+
+/// The id that `text` names, if the quest asks for it.
+pub(super) fn id(quest: &Quest, text: &str) -> Result<Id, Stop> {
+    match text.parse::<Id>() {
+        Ok(id) if quest.rule(id).is_some() => Ok(id),
+        _ => {
+            let known: Vec<String> = quest.requirements.iter().map(|rule| rule.id.to_string()).collect();
+            let closest = did_you_mean(text.trim(), known.iter().map(String::as_str));
+            let all = known.join(", ");
+            Err(Stop::usage(format!(
+                "quest {} has no requirement {text:?}{closest}\nrequirements: {all}",
+                quest.id
+            )))
+        }
+    }
+}
+
+/// The harness as it was called, for commands in a report: what is found through PATH or by a path works again.
+pub(super) fn own_name() -> String {
+    env::args_os().next().map_or_else(|| "quest".into(), |name| shell::quoted(&name))
+}
+
+fn stop(error: RunError) -> Stop {
+    let code = ExitCode::of_error(&error);
+    let message = match error {
+        RunError::Submission(SubmissionError::Build { summary, output }) => {
+            format!("{}\n\n{}", escape(&summary), escape_block(&output))
+        }
+        RunError::Interrupted => return Stop::interrupted(),
+        other => escape(&other.to_string()),
+    };
+    Stop { code, message }
+}
+
+/// Brings the events of a run to the terminal and to the report.
+struct Writer<'a> {
+    plan: &'a Plan<'a>,
+    format: &'static dyn Format,
+    look: Look,
+    output: Output,
+    out: Option<&'a PathBuf>,
+    progress: Progress,
+    seen: Vec<Verdict>,
+    /// The first thing that went wrong while writing; the run goes on, and then this is its end.
+    failed: Option<Stop>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(arguments: &'a Arguments, plan: &'a Plan<'a>) -> Result<Self, Stop> {
+        let format =
+            report::format(&arguments.format).ok_or_else(|| Stop::usage("there is no such format"))?;
+        let palette = match arguments.out {
+            Some(_) => Palette::plain(),
+            None => palette_for(&io::stdout()),
+        };
+        Ok(Self {
+            plan,
+            format,
+            look: Look {
+                palette,
+                width: width(),
+                verbose: arguments.verbose,
+                quest: plan.command.quest.clone(),
+            },
+            output: Output::open(arguments.out.as_deref())?,
+            out: arguments.out.as_ref(),
+            progress: Progress::new(),
+            seen: Vec::new(),
+            failed: None,
+        })
+    }
+
+    fn on(&mut self, event: Event<'_>) {
+        let submission = self.plan.submission;
+        let (name, kind) = (submission.given().display().to_string(), submission.kind().to_string());
+        match event {
+            Event::Building => self.progress.doing(format!("building {} ({kind})", escape(&name))),
+            Event::Checking { count } => {
+                let (quest, seed) = (self.plan.quest.id.as_str(), self.plan.seed);
+                let head = Head { quest, submission: &name, kind: &kind, seed, count };
+                self.write(|format, look, out| format.begin(&head, look, out));
+            }
+            Event::Started { id, title } => self.progress.doing(format!("{id}  {title}")),
+            Event::Finished(verdict) => {
+                let seen = mem::take(&mut self.seen);
+                self.write(|format, look, out| format.verdict(verdict, &seen, look, out));
+                self.seen = seen;
+                self.seen.push(verdict.clone());
+            }
+        }
+    }
+
+    fn write(&mut self, part: impl FnOnce(&dyn Format, &Look, &mut dyn Write) -> io::Result<()>) {
+        let mut text = Vec::new();
+        // Memory takes everything.
+        let _ = part(self.format, &self.look, &mut text);
+        if self.failed.is_none() && !text.is_empty() {
+            self.failed = self.progress.aside(|| self.output.write(&text)).err();
+        }
+    }
+
+    fn finish(mut self, run: &Run, started: Instant) -> Result<(), Stop> {
+        self.progress.done();
+        self.write(|format, look, out| format.end(run, started.elapsed(), look, out));
+        if let Some(stop) = self.failed {
+            return Err(stop);
+        }
+        self.output.finish()?;
+        if let Some(path) = self.out {
+            let verb = palette_for(&io::stderr()).verb;
+            anstream::eprintln!(
+                "{verb}{:>12}{verb:#} the report to {}",
+                "Wrote",
+                escape(&path.display().to_string())
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,355 @@
+//! Clients: many connections at once from one thread, scripted bytes in, bytes and times out.
+
+use super::tracer::kernel::unacknowledged;
+use crate::error::HarnessError;
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags},
+    sys::socket::{
+        AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, SockaddrIn, connect, getsockname, getsockopt,
+        recv, send, setsockopt, shutdown, socket, sockopt,
+    },
+};
+use std::{
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    time::Instant,
+};
+
+/// The number of a client in its [`Clients`].
+pub type ClientId = usize;
+
+/// How a connection stands, as its client sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// The handshake is under way.
+    Connecting,
+    /// Open.
+    Open,
+    /// The server has closed its side: the end of the stream.
+    Ended,
+    /// The server, or its kernel, has reset it.
+    Reset,
+    /// Nobody listened.
+    Refused,
+    /// This side has closed it.
+    Closed,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Client {
+    socket: Option<OwnedFd>,
+    port: u16,
+    link: Link,
+    reading: bool,
+    out: Vec<u8>,
+    sent: usize,
+    finish: bool,
+    received: Vec<u8>,
+    answered_at: Vec<Instant>,
+}
+
+impl Client {
+    /// Its own port, by which the server's side of the connection is found.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How the connection stands.
+    pub fn link(&self) -> Link {
+        self.link
+    }
+
+    /// Everything received.
+    pub fn received(&self) -> &[u8] {
+        &self.received
+    }
+
+    /// The complete lines received, without their newlines.
+    pub fn lines(&self) -> Vec<&[u8]> {
+        let mut lines: Vec<&[u8]> = self.received.split(|byte| *byte == b'\n').collect();
+        lines.pop();
+        lines
+    }
+
+    /// How many complete lines were received.
+    pub fn answers(&self) -> usize {
+        self.answered_at.len()
+    }
+
+    /// When each complete line was received.
+    pub fn answered_at(&self) -> &[Instant] {
+        &self.answered_at
+    }
+
+    /// Whether this client takes what the server sends it.
+    pub fn is_reading(&self) -> bool {
+        self.reading && matches!(self.link, Link::Open | Link::Connecting)
+    }
+
+    /// Everything that was to be sent has been handed to the kernel.
+    pub fn has_sent_all(&self) -> bool {
+        self.sent == self.out.len()
+    }
+
+    /// Bytes that the server's kernel has not got yet.
+    pub fn in_flight(&self) -> usize {
+        self.socket.as_ref().map_or(0, unacknowledged)
+    }
+
+    fn pump(&mut self) -> bool {
+        let mut moved = self.connected();
+        if self.link != Link::Open {
+            return moved;
+        }
+        moved |= self.write();
+        if self.reading {
+            moved |= self.read();
+        }
+        moved
+    }
+
+    /// Sees whether a handshake has ended.
+    fn connected(&mut self) -> bool {
+        let (Link::Connecting, Some(socket)) = (self.link, &self.socket) else { return false };
+        let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+        if nix::poll::poll(&mut polled, 0u8) != Ok(1) {
+            return false;
+        }
+        self.link = match getsockopt(socket, sockopt::SocketError) {
+            Ok(0) => Link::Open,
+            _ => Link::Refused,
+        };
+        true
+    }
+
+    fn write(&mut self) -> bool {
+        let Some(socket) = &self.socket else { return false };
+        let before = self.sent;
+        while self.sent < self.out.len() {
+            match send(socket.as_raw_fd(), &self.out[self.sent..], MsgFlags::MSG_NOSIGNAL) {
+                Ok(n) => self.sent += n,
+                Err(Errno::EINTR) => {}
+                // A reset is seen by the next read, behind the answers that came before it.
+                Err(_) => break,
+            }
+        }
+        if self.finish && self.sent == self.out.len() {
+            self.finish = false;
+            // It may have been reset meanwhile, which the next read tells.
+            let _ = shutdown(socket.as_raw_fd(), Shutdown::Write);
+            return true;
+        }
+        self.sent > before
+    }
+
+    fn read(&mut self) -> bool {
+        let Some(socket) = &self.socket else { return false };
+        let mut buffer = [0; 16 * 1024];
+        let mut moved = false;
+        loop {
+            match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+                Ok(0) => self.link = Link::Ended,
+                Ok(n) => {
+                    let now = Instant::now();
+                    let lines = buffer[..n].iter().filter(|byte| **byte == b'\n').count();
+                    self.answered_at.extend(std::iter::repeat_n(now, lines));
+                    self.received.extend_from_slice(&buffer[..n]);
+                    moved = true;
+                    continue;
+                }
+                Err(Errno::EINTR) => continue,
+                Err(Errno::EAGAIN) => return moved,
+                Err(_) => self.link = Link::Reset,
+            }
+            return true;
+        }
+    }
+}
+
+/// All clients of one server.
+#[derive(Debug)]
+pub struct Clients {
+    server: u16,
+    list: Vec<Client>,
+}
+
+impl Clients {
+    /// No client yet, of the server on this port of the loopback address.
+    pub fn new(server: u16) -> Self {
+        Self { server, list: Vec::new() }
+    }
+
+    /// Begins to connect. The connection is there once its [`Link`] says so.
+    ///
+    /// # Errors
+    ///
+    /// When the harness has no descriptor or port left.
+    pub fn connect(&mut self) -> Result<ClientId, HarnessError> {
+        self.open(None)
+    }
+
+    /// As [`Clients::connect`], for a client that does not read and has hardly any room for what it is sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Clients::connect`].
+    pub fn connect_deaf(&mut self) -> Result<ClientId, HarnessError> {
+        // The kernel's least; it must be set before the handshake, which announces it.
+        let id = self.open(Some(1))?;
+        self.list[id].reading = false;
+        Ok(id)
+    }
+
+    fn open(&mut self, receive_buffer: Option<usize>) -> Result<ClientId, HarnessError> {
+        let failed = |e: Errno| HarnessError::system("connect a client", e);
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let socket = socket(AddressFamily::Inet, SockType::Stream, flags, None).map_err(failed)?;
+        // What a script sends in one go is one packet, and what it sends apart is two.
+        setsockopt(&socket, sockopt::TcpNoDelay, &true).map_err(failed)?;
+        if let Some(bytes) = receive_buffer {
+            setsockopt(&socket, sockopt::RcvBuf, &bytes).map_err(failed)?;
+        }
+        let link = match connect(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, self.server)) {
+            Ok(()) => Link::Open,
+            Err(Errno::EINPROGRESS) => Link::Connecting,
+            Err(Errno::ECONNREFUSED) => Link::Refused,
+            Err(e) => return Err(failed(e)),
+        };
+        let port = getsockname::<SockaddrIn>(socket.as_raw_fd()).map_err(failed)?.port();
+        self.list.push(Client {
+            socket: Some(socket),
+            port,
+            link,
+            reading: true,
+            out: Vec::new(),
+            sent: 0,
+            finish: false,
+            received: Vec::new(),
+            answered_at: Vec::new(),
+        });
+        Ok(self.list.len() - 1)
+    }
+
+    /// Sends these bytes behind what is still to be sent.
+    pub fn send(&mut self, id: ClientId, bytes: &[u8]) {
+        self.list[id].out.extend_from_slice(bytes);
+        self.list[id].pump();
+    }
+
+    /// Closes the sending side once everything is sent.
+    pub fn finish(&mut self, id: ClientId) {
+        self.list[id].finish = true;
+        self.list[id].pump();
+    }
+
+    /// Closes the connection in good order.
+    pub fn close(&mut self, id: ClientId) {
+        self.list[id].socket = None;
+        self.list[id].link = Link::Closed;
+    }
+
+    /// Goes away with a reset: the server loses the connection and all that is on its way.
+    pub fn reset(&mut self, id: ClientId) {
+        if let Some(socket) = &self.list[id].socket {
+            let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+            // A connection that is gone already needs no reset.
+            let _ = setsockopt(socket, sockopt::Linger, &at_once);
+        }
+        self.close(id);
+    }
+
+    /// The client with this number.
+    pub fn get(&self, id: ClientId) -> &Client {
+        &self.list[id]
+    }
+
+    /// Every client with its number.
+    pub fn iter(&self) -> impl Iterator<Item = (ClientId, &Client)> {
+        self.list.iter().enumerate()
+    }
+
+    /// Sends and receives what can be without waiting. True if anything moved.
+    pub fn pump(&mut self) -> bool {
+        self.list.iter_mut().fold(false, |moved, client| client.pump() | moved)
+    }
+
+    /// What to wait for until there may be something to do.
+    pub fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
+        self.list.iter().filter_map(|client| {
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::POLLIN, client.reading && client.link == Link::Open);
+            let writes =
+                client.link == Link::Connecting || (client.link == Link::Open && !client.has_sent_all());
+            flags.set(PollFlags::POLLOUT, writes);
+            let socket = client.socket.as_ref().filter(|_| !flags.is_empty())?;
+            Some(PollFd::new(socket.as_fd(), flags))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{BufRead, BufReader, Write},
+        net::TcpListener,
+    };
+
+    /// Pumps until the condition holds; a test that never gets there is ended by the runner.
+    fn pump_until(clients: &mut Clients, condition: impl Fn(&Clients) -> bool) {
+        while !condition(clients) {
+            clients.pump();
+            let mut fds: Vec<PollFd<'_>> = clients.poll_fds().collect();
+            nix::poll::poll(&mut fds, 10u8).unwrap();
+        }
+    }
+
+    #[test]
+    fn thirty_clients_are_served_from_one_thread() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut clients = Clients::new(listener.local_addr().unwrap().port());
+        let server = std::thread::spawn(move || {
+            let streams: Vec<_> = (0..30).map(|_| listener.accept().unwrap().0).collect();
+            for mut stream in streams {
+                let mut line = String::new();
+                BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
+                stream.write_all(line.to_uppercase().as_bytes()).unwrap();
+            }
+        });
+        let ids: Vec<ClientId> = (0..30).map(|_| clients.connect().unwrap()).collect();
+        for id in &ids {
+            clients.send(*id, format!("client {id}\n").as_bytes());
+        }
+        pump_until(&mut clients, |clients| clients.iter().all(|(_, c)| c.link() == Link::Ended));
+        server.join().unwrap();
+        for id in ids {
+            assert_eq!(clients.get(id).lines(), [format!("CLIENT {id}").as_bytes()]);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_short_is_not_a_line() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut clients = Clients::new(listener.local_addr().unwrap().port());
+        let id = clients.connect().unwrap();
+        let mut stream = listener.accept().unwrap().0;
+        stream.write_all(b"one\ntw").unwrap();
+        drop(stream);
+        pump_until(&mut clients, |clients| clients.get(id).link() == Link::Ended);
+        assert_eq!(
+            (clients.get(id).lines(), clients.get(id).received()),
+            (vec![&b"one"[..]], &b"one\ntw"[..])
+        );
+        assert_eq!(clients.get(id).answers(), 1);
+    }
+
+    #[test]
+    fn nobody_listening_is_refused() {
+        let port = crate::submission::port::pick().unwrap();
+        let mut clients = Clients::new(port);
+        let id = clients.connect().unwrap();
+        pump_until(&mut clients, |clients| clients.get(id).link() != Link::Connecting);
+        assert_eq!(clients.get(id).link(), Link::Refused);
+    }
+}

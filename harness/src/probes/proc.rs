@@ -1,0 +1,102 @@
+//! What /proc says of a thread; see proc(5).
+
+use super::tracer::syscalls::wakes_by_itself;
+use procfs::{
+    net::{TcpNetEntry, TcpState},
+    process::{Process, Syscall, Task},
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// A thread at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadState {
+    /// It sleeps in a call: it does nothing until something happens to it.
+    pub asleep: bool,
+    /// It sleeps in a call that has a deadline of its own.
+    pub wakes_by_itself: bool,
+    /// The number of the call that it sleeps in.
+    pub call: Option<i64>,
+    /// How often it was given a processor.
+    pub turns: u64,
+    /// Processor time that it has used.
+    pub cpu: Duration,
+    /// Time that it was ready to run and had no processor.
+    pub waited: Duration,
+}
+
+/// Reads a thread's state. `None` when it is gone.
+pub fn thread_state(pid: i32, tid: i32) -> Option<ThreadState> {
+    let task: Task = Process::new(pid).ok()?.task_from_tid(tid).ok()?;
+    let state = task.stat().ok()?.state;
+    let schedule = task.schedstat().ok()?;
+    let blocked = match task.syscall().ok() {
+        Some(Syscall::Blocked { syscall_number, argument_registers, .. }) => {
+            Some((syscall_number, argument_registers))
+        }
+        _ => None,
+    };
+    Some(ThreadState {
+        // Not `t`: a thread that ptrace has stopped has something to tell that nobody has read yet.
+        asleep: state == 'S' && blocked.is_some(),
+        wakes_by_itself: blocked.is_some_and(|(number, args)| wakes_by_itself(number, &args)),
+        call: blocked.map(|(number, _)| number),
+        turns: schedule.pcount,
+        cpu: Duration::from_nanos(schedule.sum_exec_runtime),
+        waited: Duration::from_nanos(schedule.run_delay),
+    })
+}
+
+/// Two looks at threads, one after the other: whether nobody ran between them.
+#[derive(Debug, Default)]
+pub struct Quiet {
+    /// How often each thread had been given a processor at the last look, if all slept then.
+    turns: Option<BTreeMap<i32, u64>>,
+}
+
+impl Quiet {
+    /// Forgets the last look: something has happened since.
+    pub fn reset(&mut self) {
+        self.turns = None;
+    }
+
+    /// Looks at these threads of a process. `Some` if all slept at the last look and sleep now, and none of them has run in
+    /// between: then there was a moment at which all slept. The flag says whether one of them will wake by itself.
+    ///
+    /// `None` also when one of them is gone.
+    pub fn look(&mut self, pid: i32, tids: impl Iterator<Item = i32>) -> Option<bool> {
+        let mut turns = BTreeMap::new();
+        let mut timed = false;
+        for tid in tids {
+            let state = thread_state(pid, tid).filter(|state| state.asleep);
+            let Some(state) = state else {
+                self.reset();
+                return None;
+            };
+            timed |= state.wakes_by_itself;
+            turns.insert(tid, state.turns);
+        }
+        let before = self.turns.replace(turns);
+        (before.is_some() && before == self.turns).then_some(timed)
+    }
+}
+
+/// The threads of a process.
+pub fn threads_of(pid: i32) -> Vec<i32> {
+    let tasks = Process::new(pid).and_then(|process| process.tasks());
+    tasks.map_or_else(|_| Vec::new(), |tasks| tasks.flatten().map(|task| task.tid).collect())
+}
+
+/// How many connections wait in the backlog of the listener on this port.
+pub fn backlog(port: u16) -> u32 {
+    let listens =
+        |socket: &TcpNetEntry| socket.state == TcpState::Listen && socket.local_address.port() == port;
+    procfs::net::tcp()
+        .ok()
+        .and_then(|sockets| sockets.into_iter().find(listens))
+        .map_or(0, |socket| socket.rx_queue)
+}
+
+/// The process that a thread belongs to. `None` when it is gone.
+pub fn process_of(tid: i32) -> Option<i32> {
+    Process::new(tid).ok()?.status().ok().map(|status| status.tgid)
+}

@@ -1,0 +1,191 @@
+//! A server under observation: launched under the tracer, with clients, driven from one thread.
+//!
+//! A session is where the two instruments and the clients meet. Its owner says what to do and then waits for something to be
+//! *seen* ([`Session::until`]) or for everything to come to rest ([`Session::settle`]); it never waits for time to pass.
+
+mod scan;
+mod start;
+mod wait;
+
+pub use scan::{Snapshot, ThreadSeen};
+pub use start::{Setup, environment, signal_name};
+pub use wait::{Settled, Wait};
+
+use super::{
+    bell::Bell,
+    clients::{Client, ClientId, Clients, Link},
+    interposer::Interposer,
+    machine::stretched,
+    tracer::{Tracer, ledger::Object},
+};
+use crate::{
+    error::{HarnessError, Trouble},
+    submission::launch::Process,
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A server under observation. Dropped, it is killed with everything that it started.
+#[derive(Debug)]
+pub struct Session {
+    process: Process,
+    /// What the threads do.
+    pub tracer: Tracer,
+    /// Who talks to the server.
+    pub clients: Clients,
+    port: u16,
+    bell: Bell,
+    watch: wait::Watch,
+    scan: scan::Scan,
+    ready_at: usize,
+    _interposer: Interposer,
+    _dir: TempDir,
+}
+
+impl Session {
+    /// The port that the server listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How many events the stream held when the server was ready and at rest.
+    pub fn ready_at(&self) -> usize {
+        self.ready_at
+    }
+
+    /// What the server printed on its standard error.
+    pub fn stderr(&self) -> String {
+        self.process.stderr.text()
+    }
+
+    /// Sends the server a signal.
+    ///
+    /// # Errors
+    ///
+    /// When the server is gone.
+    pub fn signal(&mut self, signal: Signal) -> Result<(), HarnessError> {
+        // A process that has ended but is not reaped takes a signal without complaint, which is as good.
+        kill(self.process.pid(), signal)
+            .map_err(|e| HarnessError::system(format!("send {signal} to the server"), e))
+    }
+
+    /// Connects a client and waits until the server has accepted it, or until it cannot.
+    ///
+    /// One at a time, so that the shortest listen backlog holds them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::until`].
+    pub fn connect(&mut self) -> Result<ClientId, Trouble> {
+        let id = self.clients.connect()?;
+        self.until(wait::DEADLINE, |session| {
+            session.is_accepted(id) || session.clients.get(id).link() == Link::Refused
+        })?;
+        Ok(id)
+    }
+
+    /// Connects `count` clients as [`Session::connect`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::connect`].
+    pub fn connect_many(&mut self, count: usize) -> Result<Vec<ClientId>, Trouble> {
+        (0..count).map(|_| self.connect()).collect()
+    }
+
+    /// Whether the server has taken this client's connection.
+    pub fn is_accepted(&self, id: ClientId) -> bool {
+        self.server_side(id).is_some()
+    }
+
+    /// The server's side of a client's connection, once it is accepted.
+    pub fn server_side(&self, id: ClientId) -> Option<&Object> {
+        let ledger = self.tracer.ledger();
+        ledger.connection(self.clients.get(id).port()).map(|object| ledger.object(object))
+    }
+
+    /// Sends a request and waits for its answer; `None` if none comes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::until`].
+    pub fn ask(&mut self, id: ClientId, request: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {
+        let before = self.clients.get(id).answers();
+        self.clients.send(id, request);
+        self.until(wait::DEADLINE, |session| session.clients.get(id).answers() > before)?;
+        Ok(self.clients.get(id).lines().get(before).map(|line| line.to_vec()))
+    }
+
+    /// After the end of the process: waits until every client that reads has seen the end of its connection, which the
+    /// kernel sends behind the last answers.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::until`].
+    pub fn hear_out(&mut self, deadline: Duration) -> Result<(), Trouble> {
+        let begun = Instant::now();
+        while self.tracer.end().is_some() && begun.elapsed() < stretched(deadline) {
+            if !self.pump()? {
+                let open = |client: &Client| client.is_reading() && client.link() == Link::Open;
+                if !self.clients.iter().any(|(_, client)| open(client)) {
+                    break;
+                }
+                self.nap(wait::TICK)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Handles whatever is pending, without waiting. True if anything moved.
+    fn pump(&mut self) -> Result<bool, Trouble> {
+        if crate::interrupt::requested() {
+            return Err(Trouble::Interrupted);
+        }
+        let stops = self.tracer.drain()?;
+        if self.tracer.end().is_some() {
+            self.process.set_reaped();
+        }
+        let clients = self.clients.pump();
+        let printed = self.process.stdout.pump() | self.process.stderr.pump();
+        self.watch.note(&self.tracer, clients);
+        let moved = stops > 0 || clients || printed;
+        if moved {
+            self.scan.quiet.reset();
+        }
+        Ok(moved)
+    }
+
+    /// Waits until there may be something to pump, at most `longest`.
+    fn nap(&self, longest: Duration) -> Result<(), Trouble> {
+        let output = [self.process.stdout.pipe(), self.process.stderr.pipe()];
+        self.bell.wait(self.clients.poll_fds(), output.into_iter().flatten(), longest)?;
+        Ok(())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.process.kill_group();
+        // What left the group (setsid) is known to the tracer.
+        for thread in self.tracer.alive().filter(|t| t.role == super::tracer::thread::Role::Child) {
+            let _ = kill(Pid::from_raw(thread.tid), Signal::SIGKILL);
+        }
+        // The tracer must see them out: a thread may stop once more on its way.
+        let begun = Instant::now();
+        while self.tracer.unreaped().next().is_some() && begun.elapsed() < wait::DEADLINE {
+            match self.tracer.drain() {
+                Ok(0) => drop(self.bell.wait(std::iter::empty(), std::iter::empty(), wait::TICK)),
+                Ok(_) => {}
+                // Only to be reached when the kernel refuses ptrace; the tracees die with the harness at the latest.
+                Err(_) => break,
+            }
+        }
+        if self.tracer.end().is_some() {
+            self.process.set_reaped();
+        }
+    }
+}

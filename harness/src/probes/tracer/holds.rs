@@ -1,0 +1,235 @@
+//! Holds: which stop of an armed thread is the one at which it stays.
+//!
+//! *Mid-task* is the moment at which a worker has taken a task and released its last lock: it holds nothing and waits for
+//! nothing, so keeping it there delays nobody, as a long computation would. It is found from what the worker slept in when
+//! there was no work:
+//!
+//! - a condition variable or a semaphore: once it has come back from that one, the first stop at which it holds no lock;
+//! - something the preloaded library does not see (a futex of `std::sync`, a pipe): its next stop at which it holds no lock.
+//!   That may be as late as the write that announces its result; [`At`] says which it was.
+//!
+//! A thread is never held inside a wait: glibc's `pthread_cond_signal` blocks after as many signals as there are waiters
+//! that do not come out.
+
+use super::{ptrace::Resume, syscalls::Class};
+use crate::probes::interposer::{Marker, Op};
+
+/// What a worker sleeps in when there is no work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// In a wait for this condition variable.
+    Cond(u64),
+    /// In a wait for this semaphore.
+    Sem(u64),
+    /// In something that the preloaded library does not announce.
+    Unseen,
+}
+
+/// Where a thread is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// Where it released its last lock or semaphore after taking work.
+    Release,
+    /// At this system call, which it has not made yet.
+    Call(&'static str),
+    /// At the return from this system call.
+    Return(&'static str),
+}
+
+/// A stop at which an armed thread might be held.
+#[derive(Clone, Copy, Debug)]
+pub enum Candidate<'a> {
+    /// A marker.
+    Marker(&'a Marker),
+    /// About to make a traced call.
+    Call(&'static str, Class),
+    /// About to come back from a traced call.
+    Return(&'static str, Class),
+}
+
+/// Whether a thread is to be held, and whether it is.
+#[derive(Clone, Debug, Default)]
+pub struct Hold {
+    armed: Option<Armed>,
+    held: Option<(At, Resume)>,
+    /// Hold it at its next return from epoll.
+    wakeup: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Armed {
+    idle: Idle,
+    /// It has come back from what it slept in.
+    woke: bool,
+    /// Semaphores that it has taken since and not posted: it may use one as a lock.
+    sems: Vec<u64>,
+}
+
+impl Hold {
+    /// Holds the thread at its next mid-task moment, once.
+    pub fn arm(&mut self, idle: Idle) {
+        self.armed = Some(Armed { idle, woke: idle == Idle::Unseen, sems: Vec::new() });
+    }
+
+    /// Holds the thread when it next comes back from waiting on epoll, once.
+    pub fn arm_wakeup(&mut self) {
+        self.wakeup = true;
+    }
+
+    /// Takes the arming back; a thread that is held stays held.
+    pub fn disarm(&mut self) {
+        self.armed = None;
+        self.wakeup = false;
+    }
+
+    /// Whether it is held.
+    pub fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Where it is held.
+    pub fn at(&self) -> Option<At> {
+        self.held.map(|(at, _)| at)
+    }
+
+    /// The thread has been let go or killed; how it goes on in the first case.
+    pub fn release(&mut self) -> Option<Resume> {
+        self.held.take().map(|(_, resume)| resume)
+    }
+
+    /// Decides on a stop; true if the thread is now held. `locks` is how many mutexes it holds.
+    pub fn decide(&mut self, candidate: Candidate<'_>, locks: usize) -> bool {
+        if let Candidate::Return(name, class) = candidate {
+            if self.wakeup && class == Class::EpollWait && locks == 0 {
+                self.wakeup = false;
+                self.held = Some((At::Return(name), Resume::Free));
+            }
+            return self.is_held();
+        }
+        let Some(armed) = &mut self.armed else { return false };
+        if let Candidate::Marker(marker) = candidate {
+            armed.follow(marker);
+        }
+        if !armed.woke || locks > 0 || !armed.sems.is_empty() {
+            return false;
+        }
+        let held = match candidate {
+            Candidate::Marker(marker) => {
+                if !matches!(marker.op, Op::MutexUnlocked | Op::RwlockUnlocked | Op::SemPosted) {
+                    return false;
+                }
+                (At::Release, Resume::Free)
+            }
+            Candidate::Call(_, Class::ExitGroup) | Candidate::Return(..) => return false,
+            Candidate::Call(name, _) => (At::Call(name), Resume::ToExit),
+        };
+        self.held = Some(held);
+        self.armed = None;
+        true
+    }
+}
+
+impl Armed {
+    fn follow(&mut self, marker: &Marker) {
+        match (marker.op, self.idle) {
+            (Op::CondWoken, Idle::Cond(cond)) if marker.object == cond => self.woke = true,
+            // There was nothing to take after all.
+            (Op::CondWait | Op::CondTimedWait, Idle::Cond(cond)) if marker.object == cond => {
+                self.woke = false
+            }
+            (Op::SemTaken, Idle::Sem(sem)) if marker.object == sem => self.woke = true,
+            (Op::SemTaken, _) if self.woke => self.sems.push(marker.object),
+            (Op::SemPosted, _) => {
+                if let Some(at) = self.sems.iter().rposition(|sem| *sem == marker.object) {
+                    self.sems.remove(at);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUEUE: u64 = 0x10;
+    const NOT_EMPTY: u64 = 0x20;
+
+    fn marker(op: Op, object: u64) -> Marker {
+        Marker { op, c11: false, object, more: 0, caller: 0 }
+    }
+
+    /// Feeds the markers, keeping count of locks as the census does; the place at which the thread was held.
+    fn held_at(idle: Idle, ops: &[(Op, u64)]) -> Option<usize> {
+        let mut hold = Hold::default();
+        hold.arm(idle);
+        // A worker that sleeps in a condition variable will come back with its mutex.
+        let mut locks = usize::from(matches!(idle, Idle::Cond(_)));
+        ops.iter().position(|(op, object)| {
+            match op {
+                Op::MutexLocked => locks += 1,
+                Op::MutexUnlocked => locks -= 1,
+                _ => {}
+            }
+            hold.decide(Candidate::Marker(&marker(*op, *object)), locks)
+        })
+    }
+
+    #[test]
+    fn a_worker_is_held_where_it_releases_the_queue() {
+        let ops = [(Op::CondWoken, NOT_EMPTY), (Op::CondSignal, 0x30), (Op::MutexUnlocked, QUEUE)];
+        assert_eq!(held_at(Idle::Cond(NOT_EMPTY), &ops), Some(2));
+    }
+
+    #[test]
+    fn a_worker_that_finds_nothing_sleeps_on() {
+        let nothing = [(Op::CondWoken, NOT_EMPTY), (Op::CondWait, NOT_EMPTY)];
+        assert_eq!(held_at(Idle::Cond(NOT_EMPTY), &nothing), None);
+    }
+
+    #[test]
+    fn a_worker_is_not_held_while_it_has_another_lock() {
+        let ops = [
+            (Op::CondWoken, NOT_EMPTY),
+            (Op::MutexLocked, 0x40),
+            (Op::MutexUnlocked, QUEUE),
+            (Op::MutexUnlocked, 0x40),
+        ];
+        assert_eq!(held_at(Idle::Cond(NOT_EMPTY), &ops), Some(3));
+    }
+
+    #[test]
+    fn a_semaphore_may_be_the_lock() {
+        let (items, lock, slots) = (1, 2, 3);
+        let ops =
+            [(Op::SemTaken, items), (Op::SemTaken, lock), (Op::SemPosted, lock), (Op::SemPosted, slots)];
+        assert_eq!(held_at(Idle::Sem(items), &ops), Some(2));
+    }
+
+    #[test]
+    fn without_a_known_wait_the_next_call_is_the_place() {
+        let mut hold = Hold::default();
+        hold.arm(Idle::Unseen);
+        assert!(hold.decide(Candidate::Call("write", Class::Send), 0));
+        assert_eq!((hold.at(), hold.release()), (Some(At::Call("write")), Some(Resume::ToExit)));
+        assert!(!hold.decide(Candidate::Call("write", Class::Send), 0), "once");
+    }
+
+    #[test]
+    fn the_loop_is_held_when_it_comes_back_from_epoll() {
+        let mut hold = Hold::default();
+        hold.arm_wakeup();
+        assert!(!hold.decide(Candidate::Return("read", Class::Receive), 0));
+        assert!(hold.decide(Candidate::Return("epoll_wait", Class::EpollWait), 0));
+        assert_eq!(hold.release(), Some(Resume::Free));
+        assert!(!hold.decide(Candidate::Return("epoll_wait", Class::EpollWait), 0), "once");
+    }
+
+    #[test]
+    fn the_end_of_the_process_is_never_held_up() {
+        let mut hold = Hold::default();
+        hold.arm(Idle::Unseen);
+        assert!(!hold.decide(Candidate::Call("exit_group", Class::ExitGroup), 0));
+    }
+}

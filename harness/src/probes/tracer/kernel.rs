@@ -1,0 +1,42 @@
+//! What the kernel says of descriptors, ours and the server's.
+
+#![allow(unsafe_code)]
+
+use nix::{
+    sys::socket::{SockaddrStorage, getpeername},
+    unistd::Pid,
+};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+/// How many bytes (a FIN counts as one) the other end has not acknowledged; see `SIOCOUTQ` in tcp(7).
+///
+/// Zero means that all that was sent lies in the other end's kernel, ready to be read.
+pub fn unacknowledged(socket: impl AsFd) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: this request writes one int through the pointer, which is to a live local.
+    let rc = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &mut bytes) };
+    if rc == 0 { bytes as usize } else { 0 }
+}
+
+/// A descriptor on the process itself; see pidfd_open(2).
+pub fn pidfd(pid: Pid) -> Option<OwnedFd> {
+    // SAFETY: the call takes two integers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
+    // SAFETY: a result of 0 or more is a new descriptor that nobody else owns.
+    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// A copy of the process's descriptor `fd`; see pidfd_getfd(2).
+pub fn borrow_fd(process: &OwnedFd, fd: i32) -> Option<OwnedFd> {
+    // SAFETY: the call takes three integers.
+    let copy = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) };
+    // SAFETY: a result of 0 or more is a new descriptor that nobody else owns.
+    (copy >= 0).then(|| unsafe { OwnedFd::from_raw_fd(copy as i32) })
+}
+
+/// The port at the other end of the process's socket `fd`.
+pub fn peer_port(process: &OwnedFd, fd: i32) -> Option<u16> {
+    let socket = borrow_fd(process, fd)?;
+    let peer: SockaddrStorage = getpeername(socket.as_raw_fd()).ok()?;
+    peer.as_sockaddr_in().map(|v4| v4.port()).or_else(|| peer.as_sockaddr_in6().map(|v6| v6.port()))
+}

@@ -1,0 +1,216 @@
+//! What a quest asks for: `quest.toml` read into a [`Quest`], and the catalogue of all quests, which is part of the binary.
+
+use crate::{error::HarnessError, model::Id};
+use serde::Deserialize;
+use std::collections::HashSet;
+
+/// The newest `format_version` of a `quest.toml` that is understood.
+pub const FORMAT_VERSION: i64 = 1;
+
+/// The quest that is checked when none is named.
+pub const DEFAULT: &str = "07-pool-server";
+
+/// Every quest, in the order of the folders: the folder's name and its `quest.toml`. They are compiled in, so that `quest`
+/// works from any directory.
+const EMBEDDED: &[(&str, &str)] =
+    &[("07-pool-server", include_str!("../../../quests/07-pool-server/quest.toml"))];
+
+/// One quest.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quest {
+    /// [`FORMAT_VERSION`].
+    pub format_version: i64,
+    /// The name of its folder, such as `07-pool-server`.
+    pub id: String,
+    /// What it is called.
+    pub title: String,
+    /// One sentence.
+    pub summary: String,
+    /// A paragraph or more.
+    pub story: String,
+    /// What a submission is started with when a requirement has no reason to ask for something else.
+    pub arguments: Arguments,
+    /// What is asked for.
+    #[serde(rename = "requirement")]
+    pub requirements: Vec<Rule>,
+    /// What the quest's own solution claims.
+    #[serde(default)]
+    pub solution: Solution,
+}
+
+/// The usual arguments of a submission.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arguments {
+    /// Number of workers.
+    pub workers: u32,
+    /// Most tasks that may wait.
+    pub capacity: u32,
+}
+
+/// One requirement of a quest: what it is called there and what it is worth.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Which requirement.
+    pub id: Id,
+    /// Its title in every report.
+    pub title: String,
+    /// What a pass earns.
+    pub points: u32,
+}
+
+/// What the quest's own solution claims beyond what is required.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Solution {
+    /// The bonuses it has.
+    #[serde(default)]
+    pub claims: Vec<Id>,
+}
+
+impl Quest {
+    /// Reads a `quest.toml`; `folder` is the name of the folder it lies in.
+    ///
+    /// # Errors
+    ///
+    /// In words for the author of the quest: the line and what is wrong with it.
+    pub fn parse(folder: &str, text: &str) -> Result<Self, HarnessError> {
+        let wrong = |what: String| HarnessError::Broken(format!("quests/{folder}/quest.toml: {what}"));
+        /// Only the version, so that a newer file is not blamed for keys that this harness does not know.
+        #[derive(Deserialize)]
+        struct Version {
+            format_version: i64,
+        }
+        let version: Version = toml::from_str(text).map_err(|e| wrong(e.to_string()))?;
+        if version.format_version != FORMAT_VERSION {
+            return Err(wrong(format!(
+                "format_version is {}, and this harness understands {FORMAT_VERSION}; a newer `quest` may know it",
+                version.format_version
+            )));
+        }
+        let quest: Self = toml::from_str(text).map_err(|e| wrong(e.to_string()))?;
+        quest.validate(folder).map_err(wrong)?;
+        Ok(quest)
+    }
+
+    /// The rule with this id.
+    pub fn rule(&self, id: Id) -> Option<&Rule> {
+        self.requirements.iter().find(|rule| rule.id == id)
+    }
+
+    /// Does a person who says `name` mean this quest? `07-pool-server`, `pool-server`, `07` and `7` are all understood.
+    fn answers_to(&self, name: &str) -> bool {
+        let (number, words) = self.id.split_once('-').unwrap_or(("", &self.id));
+        let same_number = name.parse::<u32>().is_ok_and(|n| number.parse() == Ok(n));
+        name == self.id || name == words || same_number
+    }
+
+    fn validate(&self, folder: &str) -> Result<(), String> {
+        if self.id != folder {
+            return Err(format!("its id is {:?}, and its folder {folder:?}", self.id));
+        }
+        if self.requirements.is_empty() {
+            return Err("it asks for nothing: no [[requirement]]".into());
+        }
+        let mut seen = HashSet::new();
+        if let Some(twice) = self.requirements.iter().find(|rule| !seen.insert(rule.id)) {
+            return Err(format!("{} stands in it twice", twice.id));
+        }
+        let Arguments { workers, capacity } = self.arguments;
+        if !(1..=64).contains(&workers) || !(1..=65_536).contains(&capacity) {
+            return Err(format!("workers ({workers}) must be 1 to 64 and capacity ({capacity}) 1 to 65536"));
+        }
+        Ok(())
+    }
+}
+
+/// All quests.
+///
+/// # Errors
+///
+/// When a compiled-in `quest.toml` is not as it must be.
+pub fn catalogue() -> Result<Vec<Quest>, HarnessError> {
+    EMBEDDED.iter().map(|(folder, text)| Quest::parse(folder, text)).collect()
+}
+
+/// The quest that is called `name`: `07-pool-server`, `pool-server` or `7`.
+///
+/// # Errors
+///
+/// As [`catalogue`].
+pub fn find(name: &str) -> Result<Option<Quest>, HarnessError> {
+    Ok(catalogue()?.into_iter().find(|quest| quest.answers_to(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        format_version = 1
+        id = "01-x"
+        title = "X"
+        summary = "s"
+        story = "t"
+        arguments = { workers = 4, capacity = 64 }
+        requirement = [{ id = "R1", title = "one", points = 5 }]
+    "#;
+
+    fn said(text: &str) -> String {
+        Quest::parse("01-x", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_catalogue_holds_every_folder_that_has_a_quest() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../quests");
+        let mut folders: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .filter(|entry| entry.path().join("quest.toml").exists())
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .collect();
+        folders.sort();
+        let ids: Vec<String> = catalogue().unwrap().into_iter().map(|quest| quest.id).collect();
+        assert_eq!(ids, folders);
+    }
+
+    #[test]
+    fn a_quest_is_found_by_its_id_its_words_and_its_number() {
+        for name in ["07-pool-server", "pool-server", "07", "7"] {
+            assert_eq!(find(name).unwrap().unwrap().id, DEFAULT, "{name}");
+        }
+        for name in ["", "pool", "8", "07-"] {
+            assert!(find(name).unwrap().is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_good_quest_is_read() {
+        let quest = Quest::parse("01-x", GOOD).unwrap();
+        assert_eq!(quest.rule(Id::new('R', 1)).unwrap().points, 5);
+        assert!(quest.solution.claims.is_empty());
+    }
+
+    #[test]
+    fn the_version_is_looked_at_before_anything_else() {
+        assert!(said("format_version = 2\nnew_key = 1").contains("format_version is 2"));
+        assert!(said("id = '01-x'").contains("format_version"));
+    }
+
+    #[test]
+    fn mistakes_are_named_with_the_file() {
+        for (change, to, word) in [
+            ("summary", "sumary", "unknown field `sumary`"),
+            ("01-x", "02-y", "its folder"),
+            ("\"R1\"", "\"Q1\"", "`Q1` is not an id"),
+            ("workers = 4", "workers = 65", "must be 1 to 64"),
+            ("[{ id = \"R1\", title = \"one\", points = 5 }]", "[]", "asks for nothing"),
+            ("5 }]", "5 }, { id = \"R1\", title = \"again\", points = 1 }]", "R1 stands in it twice"),
+        ] {
+            let text = said(&GOOD.replace(change, to));
+            assert!(text.starts_with("quests/01-x/quest.toml: ") && text.contains(word), "{text}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What several requirements need: requests, answers, and the usual first and last steps of a scenario.
+
+use crate::{
+    error::Trouble,
+    model::Finding,
+    probes::{
+        clients::{ClientId, Link},
+        session::{Session, Wait},
+        tracer::At,
+    },
+};
+use std::time::Duration;
+
+/// What the worker answers to bad input.
+pub const REJECTED: &[u8] = b"ERROR: invalid input";
+
+/// How long a client may wait for an answer once nobody is held.
+pub const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
+
+/// A good request, unlike every other: its text and its length differ from those with other numbers, so that answers
+/// that were swapped differ even if they are nothing but a length.
+pub fn good(number: usize) -> Vec<u8> {
+    format!("request {number:03} {}\n", "x".repeat(number)).into_bytes()
+}
+
+/// A request that the worker rejects.
+pub fn bad(number: usize) -> Vec<u8> {
+    format!("bad request {number:03}\n").into_bytes()
+}
+
+/// Whether an answer is one to good input.
+pub fn is_result(answer: &[u8]) -> bool {
+    answer.strip_prefix(b"result: ").is_some_and(|value| !value.is_empty())
+}
+
+/// An answer as evidence shows it: one line, bounded, nothing that a terminal would obey.
+pub fn shown(answer: &[u8]) -> String {
+    const MOST: usize = 60;
+    let cut = answer.len() > MOST;
+    let text = answer[..answer.len().min(MOST)].escape_ascii().to_string();
+    format!("`{text}{}`", if cut { "..." } else { "" })
+}
+
+/// Where the workers were held, in words; the contract wants it said when it was not the usual place.
+pub fn held_where(held: &[(i32, At)]) -> String {
+    let calls: Vec<&str> = held
+        .iter()
+        .filter_map(|(_, at)| match at {
+            At::Call(name) => Some(*name),
+            _ => None,
+        })
+        .collect();
+    match calls.first() {
+        None => format!("{} workers held mid-task", held.len()),
+        Some(call) => {
+            format!("{} workers held ({} of them at their next system call, {call})", held.len(), calls.len())
+        }
+    }
+}
+
+/// Whether everybody who is held is held before it could have left a result: nobody may be answered then. A worker that
+/// could only be held at its next system call may have left its result already, where an attentive loop finds it.
+pub fn held_before_results(held: &[(i32, At)]) -> bool {
+    held.iter().all(|(_, at)| *at == At::Release)
+}
+
+/// The processor turns of all workers together: if they do not grow, no worker ran.
+pub fn worker_turns(session: &Session) -> u64 {
+    let pid = session.tracer.main();
+    session
+        .tracer
+        .alive_workers()
+        .filter_map(|thread| crate::probes::proc::thread_state(pid, thread.tid))
+        .map(|state| state.turns)
+        .sum()
+}
+
+/// Waits until each of these clients has `answers` lines or has lost its connection.
+///
+/// # Errors
+///
+/// As [`Session::until`].
+pub fn wait_for_answers(session: &mut Session, ids: &[ClientId], answers: usize) -> Result<Wait, Trouble> {
+    session.until(ANSWER_DEADLINE, |session| {
+        ids.iter().all(|id| {
+            let client = session.clients.get(*id);
+            client.answers() >= answers || matches!(client.link(), Link::Ended | Link::Reset | Link::Refused)
+        })
+    })
+}
+
+/// What every thread was doing when a wait ended without its goal; empty when it reached it.
+pub fn stuck(wait: &Wait) -> String {
+    match wait {
+        Wait::Reached => String::new(),
+        Wait::Stalled(snapshot) | Wait::Busy(snapshot) => snapshot.describe(),
+        Wait::Ended => "the server's process has ended".to_owned(),
+    }
+}
+
+/// How a wait ended, as plain data for an observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With what was waited for.
+    Reached,
+    /// It cannot come any more.
+    Never,
+    /// It had not come by the deadline: the harness cannot tell.
+    NotYet,
+}
+
+impl From<&Wait> for Ended {
+    fn from(wait: &Wait) -> Self {
+        match wait {
+            Wait::Reached => Self::Reached,
+            Wait::Stalled(_) | Wait::Ended => Self::Never,
+            Wait::Busy(_) => Self::NotYet,
+        }
+    }
+}
+
+/// The finding when the server was still at work at a deadline.
+pub fn not_yet(expected: &str, what: &str, doing: &str) -> Finding {
+    Finding::inconclusive(
+        expected,
+        format!("{what} when the harness's own deadline passed, and the server was still at work"),
+        doing,
+        "run the check again on a machine that is less busy; if it stays so, look for a task that takes very long",
+    )
+}

@@ -1,0 +1,187 @@
+//! The four situations in which SIGTERM comes.
+
+use super::{LIMIT, Observation, Situation};
+use crate::{
+    error::{HarnessError, Trouble},
+    probes::{
+        clients::{ClientId, Link},
+        session::{Session, Setup},
+        tracer::{event::What, ledger::Kind, syscalls::Class, thread::Role},
+    },
+    requirements::{
+        Context,
+        common::{Ended, good, stuck},
+    },
+};
+use nix::sys::{
+    signal::Signal,
+    socket::{setsockopt, sockopt},
+};
+use std::time::Duration;
+
+const WORKERS: usize = 2;
+const CAPACITY: usize = 8;
+
+/// What the deaf client asks at most: far more answers than its buffers hold once those are small.
+const DEAF_REQUESTS: usize = 4_000;
+
+/// Starting again may meet somebody who took the port by chance; not twice.
+const PORT_TRIES: usize = 2;
+
+pub(super) fn observe(context: &Context<'_>, situation: Situation) -> Result<Observation, Trouble> {
+    for attempt in 1.. {
+        let (mut observation, port) = shut_down(context, situation)?;
+        if situation != Situation::ClientsConnected || observation.end != Ended::Reached {
+            return Ok(observation);
+        }
+        // The server has closed its connections first, so its port is remembered by the kernel: the moment to ask.
+        match Session::launch(context.program, &Setup::new(WORKERS, CAPACITY).on_port(port)) {
+            Ok(_) => {}
+            Err(Trouble::Decided(_)) if attempt < PORT_TRIES && somebody_listens(port) => continue,
+            Err(Trouble::Decided(finding)) => observation.restart = Err(finding.observed),
+            Err(other) => return Err(other),
+        }
+        return Ok(observation);
+    }
+    unreachable!("the last attempt returns")
+}
+
+/// Somebody else has taken the port: with `SO_REUSEADDR`, which the standard library sets, only a listener is in the way.
+fn somebody_listens(port: u16) -> bool {
+    std::net::TcpListener::bind(("127.0.0.1", port)).is_err()
+}
+
+fn shut_down(context: &Context<'_>, situation: Situation) -> Result<(Observation, u16), Trouble> {
+    let mut session = Session::launch(context.program, &Setup::new(WORKERS, CAPACITY))?;
+    let asking = match situation {
+        Situation::Idle => Vec::new(),
+        Situation::TasksQueued => hold_with_tasks(&mut session, WORKERS + CAPACITY / 2)?,
+        Situation::OneMidTask => hold_with_tasks(&mut session, 1)?,
+        Situation::ClientsConnected => {
+            session.connect_many(3)?;
+            stop_up(&mut session)?;
+            Vec::new()
+        }
+    };
+    let taken: Vec<ClientId> = asking
+        .iter()
+        .enumerate()
+        .filter(|(number, id)| {
+            session.server_side(**id).is_some_and(|s| s.bytes_in >= good(*number).len() as u64)
+        })
+        .map(|(_, id)| *id)
+        .collect();
+    let held = !session.tracer.held().is_empty();
+    let before = session.tracer.events().len();
+    let mut begun = session.tracer.now();
+    session.signal(Signal::SIGTERM)?;
+    let mut accepted_late = false;
+    let mut ended_while_held = false;
+    if held {
+        session.settle()?;
+        ended_while_held = session.tracer.end().is_some();
+        if situation == Situation::TasksQueued && !ended_while_held {
+            knock(&mut session)?;
+        }
+        begun = session.tracer.now();
+        session.tracer.release_all()?;
+    }
+    let wait = session.until(LIMIT * 5, |session| session.tracer.end().is_some())?;
+    // Measured on the stream's own clock; an answer on its way is waited for below.
+    let took = session.tracer.end().map_or_else(|| session.tracer.now(), |(_, at)| at).saturating_sub(begun);
+    let late = |event: &crate::probes::tracer::event::Event| {
+        event.call().is_some_and(|call| call.class == Class::Accept && call.result >= 0)
+    };
+    accepted_late |= session.tracer.events()[before..].iter().any(late);
+    // The end of the process closes every socket: each client sees its last answers and then the end.
+    session.hear_out(Duration::from_secs(2))?;
+    let observation = Observation {
+        situation,
+        taken: taken.len(),
+        answered: taken.iter().filter(|id| session.clients.get(**id).answers() > 0).count(),
+        ended_while_held,
+        accepted_late,
+        end: if session.tracer.end().is_some() { Ended::Reached } else { Ended::from(&wait) },
+        stuck: stuck(&wait),
+        status: session.tracer.end().map(|(end, _)| end),
+        took,
+        unjoined: unjoined(&session),
+        restart: Ok(()),
+    };
+    Ok((observation, session.port()))
+}
+
+/// Sends so many requests to a server whose workers are all held at their first one.
+fn hold_with_tasks(session: &mut Session, count: usize) -> Result<Vec<ClientId>, Trouble> {
+    let ids = session.connect_many(count)?;
+    session.settle()?;
+    session.tracer.arm_mid_task();
+    for (number, id) in ids.iter().enumerate() {
+        session.clients.send(*id, &good(number));
+    }
+    session.settle()?;
+    Ok(ids)
+}
+
+/// A newcomer tries to connect and to ask.
+fn knock(session: &mut Session) -> Result<(), Trouble> {
+    let newcomer = session.clients.connect()?;
+    session.clients.send(newcomer, &good(0));
+    session.settle()?;
+    Ok(())
+}
+
+/// A client asks and does not read, until the server cannot send to it any more.
+fn stop_up(session: &mut Session) -> Result<(), Trouble> {
+    let deaf = session.clients.connect_deaf()?;
+    session.until(LIMIT * 5, |session| {
+        session.is_accepted(deaf) || session.clients.get(deaf).link() == Link::Refused
+    })?;
+    shrink_send_buffer(session, deaf)?;
+    let requests: Vec<u8> = std::iter::repeat_n(b"hush\n", DEAF_REQUESTS).flatten().copied().collect();
+    session.clients.send(deaf, &requests);
+    session.settle()?;
+    Ok(())
+}
+
+/// Gives the server's side of a connection the smallest send buffer there is, as on a machine with little memory: what
+/// fills it is then kilobytes and not megabytes.
+fn shrink_send_buffer(session: &Session, id: ClientId) -> Result<(), Trouble> {
+    let ledger = session.tracer.ledger();
+    let port = session.clients.get(id).port();
+    let fd = ledger.open().find(|(_, object)| ledger.object(*object).kind == Kind::Connection(Some(port)));
+    let Some(socket) = fd.and_then(|(fd, _)| session.tracer.borrow_fd(fd)) else { return Ok(()) };
+    setsockopt(&socket, sockopt::SndBuf, &1)
+        .map_err(|e| HarnessError::system("make the server's send buffer small", e))?;
+    Ok(())
+}
+
+/// The workers that nobody joined before the process ended.
+fn unjoined(session: &Session) -> Vec<String> {
+    let events = session.tracer.events();
+    let main = session.tracer.main();
+    let ending = events
+        .iter()
+        .position(|e| {
+            matches!(e.what, What::ExitGroup(_)) || (e.tid == main && matches!(e.what, What::Ended))
+        })
+        .unwrap_or(events.len());
+    let ended: Vec<i32> =
+        events[..ending].iter().filter(|e| matches!(e.what, What::Ended)).map(|e| e.tid).collect();
+    session
+        .tracer
+        .threads()
+        .filter(|thread| matches!(thread.role, Role::Worker(_)))
+        .filter_map(|thread| {
+            if !ended.contains(&thread.tid) {
+                Some(format!("{} was still alive when the process ended", thread.name()))
+            } else if thread.detached {
+                Some(format!("{} was detached, so that nobody could join it", thread.name()))
+            } else if thread.handle.is_some() && !thread.joined {
+                Some(format!("{} was never joined", thread.name()))
+            } else {
+                None
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,259 @@
+//! R6: thirty clients at once get what each would get alone.
+
+use super::{
+    Context, Requirement,
+    common::{Ended, REJECTED, bad, good, is_result, not_yet, shown, stuck, wait_for_answers},
+};
+use crate::{
+    error::Trouble,
+    model::{Finding, Id, Outcome},
+    probes::session::{Session, Setup},
+};
+
+/// R6.
+pub struct ConcurrentClients;
+
+const WORKERS: usize = 4;
+const CAPACITY: usize = 64;
+const CLIENTS: usize = 30;
+
+/// How a round mixes the answers up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mix {
+    /// The workers are held mid-task and let go one by one: old tasks finish last.
+    WorkersInOtherOrder,
+    /// The main thread is held while the workers finish everything: all results wait at once.
+    ResultsPileUp,
+    /// Nobody is held.
+    Free,
+}
+
+const ROUNDS: [Mix; 5] =
+    [Mix::WorkersInOtherOrder, Mix::ResultsPileUp, Mix::Free, Mix::WorkersInOtherOrder, Mix::ResultsPileUp];
+
+/// Every third of thirty clients sends bad input: 20 good, 10 bad.
+fn request(number: usize) -> Vec<u8> {
+    if number % 3 == 2 { bad(number) } else { good(number) }
+}
+
+/// What one client got.
+#[derive(Clone, Debug)]
+struct Client {
+    request: Vec<u8>,
+    /// Alone.
+    alone: Option<Vec<u8>>,
+    /// With all the others.
+    together: Vec<Vec<u8>>,
+}
+
+/// What was seen in one round.
+#[derive(Clone, Debug)]
+struct Observation {
+    round: usize,
+    mix: Mix,
+    clients: Vec<Client>,
+    end: Ended,
+    stuck: String,
+}
+
+impl Requirement for ConcurrentClients {
+    fn id(&self) -> Id {
+        Id::new('R', 6)
+    }
+
+    fn title(&self) -> &'static str {
+        "30 clients at once are answered as each would be alone"
+    }
+
+    fn about(&self) -> &'static str {
+        "Thirty clients, 20 with good and 10 with bad input, send one request each at the same time. Each gets exactly the \
+         answer that the same request gets when it is sent alone.\n\n\
+         Forced: first every request alone, which gives the right answers. Then five rounds of all together: with the \
+         workers held mid-task and let go in an order drawn from the seed, so that old tasks finish last; with the main \
+         thread held until the workers have finished everything, so that all results wait at once; and with nobody held.\n\n\
+         Decides: one line for each client, equal to the one it got alone."
+    }
+
+    fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {
+        let mut session = Session::launch(context.program, &Setup::new(WORKERS, CAPACITY))?;
+        let mut random = fastrand::Rng::with_seed(context.seed);
+        let mut alone = Vec::new();
+        for number in 0..CLIENTS {
+            let id = session.connect()?;
+            alone.push(session.ask(id, &request(number))?);
+            session.clients.close(id);
+        }
+        let mut finding = None;
+        for (round, mix) in ROUNDS.into_iter().enumerate() {
+            let seen = judge(&observe(&mut session, &mut random, &alone, round, mix)?);
+            if seen.outcome != Outcome::Pass {
+                return Ok(seen);
+            }
+            finding = Some(seen);
+        }
+        Ok(finding.expect("there is a round"))
+    }
+}
+
+fn observe(
+    session: &mut Session,
+    random: &mut fastrand::Rng,
+    alone: &[Option<Vec<u8>>],
+    round: usize,
+    mix: Mix,
+) -> Result<Observation, Trouble> {
+    let ids = session.connect_many(CLIENTS)?;
+    session.settle()?;
+    if mix != Mix::Free {
+        session.tracer.arm_mid_task();
+    }
+    let mut order: Vec<usize> = (0..CLIENTS).collect();
+    random.shuffle(&mut order);
+    for number in order {
+        session.clients.send(ids[number], &request(number));
+    }
+    if mix != Mix::Free {
+        session.settle()?;
+        // Nobody else is held from now on; who is let go also does what still waits.
+        session.tracer.disarm();
+    }
+    match mix {
+        Mix::WorkersInOtherOrder => {
+            let mut held = session.tracer.held();
+            random.shuffle(&mut held);
+            for (tid, _) in held {
+                session.tracer.release(tid)?;
+                session.settle()?;
+            }
+        }
+        Mix::ResultsPileUp => {
+            session.tracer.arm_main();
+            for (tid, _) in session.tracer.held() {
+                session.tracer.release(tid)?;
+            }
+            session.settle()?;
+        }
+        Mix::Free => {}
+    }
+    session.tracer.release_all()?;
+    let wait = wait_for_answers(session, &ids, 1)?;
+    session.settle()?;
+    let clients = ids
+        .iter()
+        .enumerate()
+        .map(|(number, id)| Client {
+            request: request(number),
+            alone: alone[number].clone(),
+            together: session.clients.get(*id).lines().iter().map(|line| line.to_vec()).collect(),
+        })
+        .collect();
+    for id in ids {
+        session.clients.close(id);
+    }
+    Ok(Observation { round, mix, clients, end: Ended::from(&wait), stuck: stuck(&wait) })
+}
+
+fn judge(o: &Observation) -> Finding {
+    let expected =
+        format!("each of {CLIENTS} clients at once gets one line, the one that its request gets alone");
+    let how = match o.mix {
+        Mix::WorkersInOtherOrder => "workers let go in another order than they took the tasks",
+        Mix::ResultsPileUp => "all results waiting before the main thread sent the first",
+        Mix::Free => "nobody held",
+    };
+    let place = format!("round {}: {how}", o.round + 1);
+    let fail = |observed: String, hint: &str| Finding::fail(expected.clone(), observed, place.clone(), hint);
+    for (number, client) in o.clients.iter().enumerate() {
+        let asked = client.request.strip_suffix(b"\n").unwrap_or(&client.request);
+        let who = format!("client {} asked {}", number + 1, shown(asked));
+        let Some(alone) = &client.alone else {
+            return fail(format!("{who} alone and got no answer"), "try it by hand: one client, one line");
+        };
+        let bad = asked.starts_with(b"bad");
+        if if bad { alone != REJECTED } else { !is_result(alone) } {
+            return fail(
+                format!("{who} alone and got {}", shown(alone)),
+                "good input is answered `result: VALUE`, bad input `ERROR: invalid input`",
+            );
+        }
+        let Some(first) = client.together.first() else {
+            return match o.end {
+                Ended::NotYet => not_yet(&expected, &format!("{who} and had no answer"), &o.stuck),
+                _ => Finding::fail(
+                    expected,
+                    format!("{who} and got no answer"),
+                    format!("{place}; {}", o.stuck),
+                    "which result was lost, or whose wake-up?",
+                ),
+            };
+        };
+        if first != alone {
+            let theirs = o.clients.iter().position(|other| other.alone.as_ref() == Some(first) && !bad);
+            let whose = theirs.map_or(String::new(), |other| format!(", the answer of client {}", other + 1));
+            return fail(
+                format!("{who}; alone it gets {}, now it got {}{whose}", shown(alone), shown(first)),
+                "what do two tasks share? A static buffer, the place where results are kept, the idea of who comes first?",
+            );
+        }
+        if let Some(second) = client.together.get(1) {
+            return fail(
+                format!("{who} and got a second line, {}", shown(second)),
+                "one request, one answer",
+            );
+        }
+    }
+    Finding::pass(expected, format!("so it was in {} rounds, 20 good and 10 bad each", ROUNDS.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn right() -> Observation {
+        let clients = (0..CLIENTS)
+            .map(|number| {
+                let request = request(number);
+                let answer = match request.starts_with(b"bad") {
+                    true => REJECTED.to_vec(),
+                    false => format!("result: {number}").into_bytes(),
+                };
+                Client { request, alone: Some(answer.clone()), together: vec![answer] }
+            })
+            .collect();
+        Observation { round: 0, mix: Mix::Free, clients, end: Ended::Reached, stuck: String::new() }
+    }
+
+    fn outcome(change: impl FnOnce(&mut Observation)) -> Outcome {
+        let mut observation = right();
+        change(&mut observation);
+        judge(&observation).outcome
+    }
+
+    #[test]
+    fn twenty_good_and_ten_bad() {
+        let bad = (0..CLIENTS).filter(|n| request(*n).starts_with(b"bad")).count();
+        assert_eq!((bad, CLIENTS - bad), (10, 20));
+    }
+
+    #[test]
+    fn the_same_as_alone_is_right_and_anything_else_is_not() {
+        assert_eq!(outcome(|_| {}), Outcome::Pass);
+        assert_eq!(outcome(|o| o.clients[0].together[0] = b"result: 1".to_vec()), Outcome::Fail);
+        assert_eq!(outcome(|o| o.clients[0].together.push(b"result: 0".to_vec())), Outcome::Fail);
+        assert_eq!(outcome(|o| o.clients[2].together[0] = b"result: 2".to_vec()), Outcome::Fail);
+        assert_eq!(outcome(|o| (o.clients[3].together.clear(), o.end = Ended::Never).0), Outcome::Fail);
+        assert_eq!(
+            outcome(|o| (o.clients[3].together.clear(), o.end = Ended::NotYet).0),
+            Outcome::Inconclusive
+        );
+        assert_eq!(outcome(|o| o.clients[0].alone = None), Outcome::Fail);
+        assert_eq!(outcome(|o| o.clients[0].alone = Some(b"result: ".to_vec())), Outcome::Fail);
+    }
+
+    #[test]
+    fn the_evidence_says_whose_answer_it_was() {
+        let mut o = right();
+        o.clients[0].together[0] = b"result: 1".to_vec();
+        assert!(judge(&o).observed.ends_with("the answer of client 2"), "{}", judge(&o).observed);
+    }
+}

@@ -1,0 +1,337 @@
+//! R8: Helgrind finds nothing.
+
+use super::{
+    Context, Requirement,
+    common::{bad, good},
+};
+use crate::{
+    error::Trouble,
+    model::{Finding, Id},
+    probes::{
+        helgrind::{self, Helgrind, Race},
+        interposer::Op,
+        session::{Session, Setup},
+        tracer::{event::What, syscalls::Class},
+    },
+    submission::port,
+};
+use nix::sys::signal::Signal;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// R8.
+pub struct NoRaces;
+
+const WORKERS: usize = 4;
+const CLIENTS: usize = 30;
+
+/// A backlog that surely holds them all.
+const CLIENTS_AND_SOME: u64 = CLIENTS as u64 + 2;
+
+/// The mixed load is repeated: a race is only found between accesses that happen.
+const ROUNDS: usize = 3;
+
+/// How the server's threads synchronise, as far as Helgrind would see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Synchronisation {
+    /// The main thread and a worker share a pthread mutex or a semaphore.
+    Pthread,
+    /// By `<threads.h>`, which Helgrind does not know.
+    C11,
+    /// By something that makes no pthread calls.
+    Unseen,
+}
+
+/// How the run under Helgrind ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Ended {
+    /// By itself, after SIGTERM.
+    Exited,
+    /// It did not: all its threads sleep for good.
+    Hangs,
+    /// By a signal, before or after.
+    Killed(String),
+    /// Not by the deadline, or not ready by it.
+    Late(&'static str),
+}
+
+/// What was seen.
+#[derive(Clone, Debug)]
+struct Observation {
+    synchronisation: Synchronisation,
+    ended: Ended,
+    answered: usize,
+    races: Vec<Race>,
+}
+
+impl Requirement for NoRaces {
+    fn id(&self) -> Id {
+        Id::new('R', 8)
+    }
+
+    fn title(&self) -> &'static str {
+        "no data race: Helgrind reports 0 errors from 0 contexts"
+    }
+
+    fn about(&self) -> &'static str {
+        "Every datum that two threads touch is protected, and the pthread functions are used as they are meant to be.\n\n\
+         Forced: the server runs under Valgrind's Helgrind while 30 clients, 20 with good and 10 with bad input, ask at the \
+         same time, three times over; then SIGTERM.\n\n\
+         Decides: 0 errors. Each error is shown with both accesses, their lines and the variable. A program that \
+         synchronises by other means than pthread calls (std::sync in Rust, <threads.h>, Go) cannot be judged by Helgrind, \
+         which would report hundreds of races that are none: it gets `inconclusive`, never `fail`."
+    }
+
+    fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {
+        let (synchronisation, backlog) = look_inside(context)?;
+        if synchronisation != Synchronisation::Pthread {
+            let unseen =
+                Observation { synchronisation, ended: Ended::Exited, answered: 0, races: Vec::new() };
+            return Ok(judge(&unseen));
+        }
+        if let Err(missing) = helgrind::usable() {
+            return Ok(Finding::inconclusive(
+                "Helgrind runs the server",
+                missing,
+                "",
+                "install it: apt-get install valgrind libc6-dbg; `quest doctor` says what else is missing",
+            ));
+        }
+        Ok(judge(&observe(context, backlog)?))
+    }
+}
+
+/// Looks at a few requests under the tracer: which locks do the main thread and the workers share, and how many connections
+/// may wait to be accepted?
+fn look_inside(context: &Context<'_>) -> Result<(Synchronisation, u64), Trouble> {
+    let mut session = Session::launch(context.program, &Setup::new(WORKERS, 64))?;
+    let id = session.connect()?;
+    for number in 0..4 {
+        session.ask(id, &good(number))?;
+    }
+    let main = session.tracer.main();
+    let mut users: BTreeMap<(u64, bool), BTreeSet<bool>> = BTreeMap::new();
+    for event in session.tracer.events() {
+        if let What::Marker(marker) = &event.what
+            && matches!(marker.op, Op::MutexLocked | Op::RwlockLocked | Op::SemTaken | Op::SemPosted)
+        {
+            users.entry((marker.object, marker.c11)).or_default().insert(event.tid == main);
+        }
+    }
+    let shared = |c11: bool| users.iter().any(|((_, of_c11), by)| *of_c11 == c11 && by.len() == 2);
+    let synchronisation = match (shared(true), shared(false)) {
+        (true, _) => Synchronisation::C11,
+        (false, true) => Synchronisation::Pthread,
+        (false, false) => Synchronisation::Unseen,
+    };
+    let mut listens =
+        session.tracer.events().iter().filter_map(|e| e.call()).filter(|c| c.class == Class::Listen);
+    Ok((synchronisation, listens.next().map_or(0, |call| call.args[1])))
+}
+
+fn observe(context: &Context<'_>, backlog: u64) -> Result<Observation, Trouble> {
+    let port = port::pick()?;
+    let args = Setup::new(WORKERS, 64).args(port);
+    let mut helgrind = Helgrind::launch(context.program, &args, port)?;
+    let mut observation = Observation {
+        synchronisation: Synchronisation::Pthread,
+        ended: Ended::Exited,
+        answered: 0,
+        races: Vec::new(),
+    };
+    if helgrind.server.connect_when_it_listens(helgrind::DEADLINE)?.is_none() {
+        observation.ended = how_it_ended(&helgrind, "did not listen");
+        return Ok(observation);
+    }
+    for _ in 0..ROUNDS {
+        let server = &mut helgrind.server;
+        // Without the tracer a short backlog has to be watched, which takes its time.
+        let connect = |_| match backlog {
+            0..=CLIENTS_AND_SOME => server.connect(helgrind::DEADLINE),
+            _ => Ok(server.clients.connect()?),
+        };
+        let ids = (0..CLIENTS).map(connect).collect::<Result<Vec<_>, _>>()?;
+        for (number, id) in ids.iter().enumerate() {
+            let request = if number % 3 == 2 { bad(number) } else { good(number) };
+            server.clients.send(*id, &request);
+        }
+        let answered = server.until_at_rest(helgrind::DEADLINE, |server| {
+            ids.iter().all(|id| server.clients.get(*id).answers() > 0)
+        })?;
+        observation.answered += ids.iter().filter(|id| server.clients.get(**id).answers() > 0).count();
+        if answered.is_none() {
+            observation.ended = Ended::Late("did not answer everybody");
+            return Ok(observation);
+        }
+        for id in ids {
+            server.clients.close(id);
+        }
+    }
+    helgrind.server.signal(Signal::SIGTERM)?;
+    let ended = helgrind.server.until_at_rest(helgrind::DEADLINE, |server| server.end().is_some())?;
+    observation.races = helgrind.races()?;
+    observation.ended = match ended {
+        Some(true) => how_it_ended(&helgrind, "did not end after SIGTERM"),
+        Some(false) => Ended::Hangs,
+        None => Ended::Late("did not end after SIGTERM"),
+    };
+    Ok(observation)
+}
+
+fn how_it_ended(helgrind: &Helgrind, otherwise: &'static str) -> Ended {
+    use nix::sys::wait::WaitStatus;
+    match helgrind.server.end() {
+        Some(WaitStatus::Signaled(_, signal, _)) => Ended::Killed(signal.as_str().to_owned()),
+        Some(_) => Ended::Exited,
+        None => Ended::Late(otherwise),
+    }
+}
+
+fn judge(o: &Observation) -> Finding {
+    let expected = "0 errors from 0 contexts under Helgrind, with 30 mixed clients at once and a SIGTERM";
+    let cannot = |why: &str| {
+        Finding::inconclusive(
+            expected,
+            why,
+            "",
+            "Helgrind follows pthread mutexes, condition variables and semaphores; a program that uses them can be judged",
+        )
+    };
+    match o.synchronisation {
+        Synchronisation::Pthread => {}
+        Synchronisation::C11 => {
+            return cannot("the threads synchronise through <threads.h>, which Helgrind does not see");
+        }
+        Synchronisation::Unseen => {
+            return cannot(
+                "the main thread and the workers share no pthread lock: they synchronise by something that Helgrind does not see",
+            );
+        }
+    }
+    if let Some(race) = o.races.first() {
+        let contexts = o.races.len();
+        let errors: u64 = o.races.iter().map(|race| race.count).sum();
+        let sides: Vec<String> = race.accesses.iter().map(describe).collect();
+        let about = race.about.first().map(|text| format!(" ({text})")).unwrap_or_default();
+        return Finding::fail(
+            expected,
+            format!("{errors} errors from {contexts} contexts; the first: {}{about}", first_sentence(race)),
+            sides.join("; "),
+            hint(race),
+        );
+    }
+    match &o.ended {
+        Ended::Exited => {
+            Finding::pass(expected, format!("0 errors from 0 contexts; {} requests answered", o.answered))
+        }
+        // That it hangs is for R3 to say; what was asked here was seen.
+        Ended::Hangs => Finding::pass(
+            expected,
+            format!(
+                "0 errors from 0 contexts; {} requests answered; it did not end after SIGTERM",
+                o.answered
+            ),
+        ),
+        Ended::Killed(signal) => Finding::fail(
+            expected,
+            format!("the server was killed by {signal} under Helgrind, after {} answers", o.answered),
+            "",
+            "run it by hand: valgrind --tool=helgrind ./pool_server 9090",
+        ),
+        Ended::Late(what) => Finding::inconclusive(
+            expected,
+            format!(
+                "under Helgrind the server {what} by the harness's own deadline; {} requests were answered",
+                o.answered
+            ),
+            "",
+            "run it by hand: valgrind --tool=helgrind ./pool_server 9090",
+        ),
+    }
+}
+
+fn first_sentence(race: &Race) -> String {
+    race.accesses.first().map_or_else(|| race.kind.clone(), |access| access.what.clone())
+}
+
+fn describe(access: &helgrind::Access) -> String {
+    let place = access.place().unwrap_or_else(|| "an unknown place".to_owned());
+    format!("{} at {place}", access.what)
+}
+
+fn hint(race: &Race) -> &'static str {
+    match race.kind.as_str() {
+        "Race" => "name the mutex that protects this datum, and take it at both places",
+        "LockOrder" => "take the two locks in the same order everywhere",
+        "UnlockUnlocked" | "UnlockForeign" | "UnlockBogus" => {
+            "a mutex is unlocked by the thread that locked it, once"
+        }
+        _ => {
+            "signal a condition variable while holding the mutex that its waiters use; destroy nothing that is in use"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::Outcome,
+        probes::helgrind::{Access, Frame},
+    };
+
+    fn access(what: &str, line: u32) -> Access {
+        let frame = Frame {
+            function: Some("push".into()),
+            file: Some("task_queue.c".into()),
+            line: Some(line),
+            obj: Some("/tmp/pool_server".into()),
+        };
+        Access { what: what.into(), stack: vec![frame] }
+    }
+
+    fn clean() -> Observation {
+        Observation {
+            synchronisation: Synchronisation::Pthread,
+            ended: Ended::Exited,
+            answered: 90,
+            races: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn nothing_found_is_right_and_a_race_is_not() {
+        assert_eq!(judge(&clean()).outcome, Outcome::Pass);
+        let race = Race {
+            kind: "Race".into(),
+            accesses: vec![access("Possible data race during read", 30), access("a previous write", 44)],
+            about: vec!["data symbol \"count\"".into()],
+            count: 7,
+        };
+        let finding = judge(&Observation { races: vec![race], ..clean() });
+        assert_eq!(finding.outcome, Outcome::Fail);
+        assert!(finding.observed.starts_with("7 errors from 1 contexts"), "{}", finding.observed);
+        assert!(
+            finding.place.contains("task_queue.c:30 (push)")
+                && finding.place.contains("task_queue.c:44 (push)")
+        );
+    }
+
+    #[test]
+    fn what_helgrind_does_not_see_is_not_judged() {
+        for synchronisation in [Synchronisation::C11, Synchronisation::Unseen] {
+            assert_eq!(judge(&Observation { synchronisation, ..clean() }).outcome, Outcome::Inconclusive);
+        }
+    }
+
+    #[test]
+    fn a_deadline_of_ours_blames_nobody_but_a_crash_does() {
+        assert_eq!(
+            judge(&Observation { ended: Ended::Late("did not end"), ..clean() }).outcome,
+            Outcome::Inconclusive
+        );
+        assert_eq!(
+            judge(&Observation { ended: Ended::Killed("SIGSEGV".into()), ..clean() }).outcome,
+            Outcome::Fail
+        );
+    }
+}

@@ -1,0 +1,252 @@
+//! Builds a submission in its private copy, with the exact command of the contract, and brings the compiler's words home.
+
+use super::{
+    Kind, Program, Submission,
+    command::{Ended, run},
+    copy::{Limits, copy_tree},
+    recognise::c_sources,
+};
+use crate::error::{HarnessError, RunError, SubmissionError};
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+const C_FLAGS: [&str; 5] = ["-Wall", "-Wextra", "-Werror", "-pthread", "-g"];
+const CARGO_ARGUMENTS: [&str; 4] = ["build", "--release", "--bin", "pool_server"];
+const C_DEADLINE: Duration = Duration::from_secs(120);
+const CARGO_DEADLINE: Duration = Duration::from_secs(600);
+/// What is shown of a compiler's output; the first errors are the ones to mend first.
+const SHOWN_LINES: usize = 60;
+
+/// Variables that belong to whoever started the harness and would change the build: a `cargo` or `make` above it.
+const FOREIGN: [&str; 9] = [
+    "CARGO_BUILD_TARGET",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_MAKEFLAGS",
+    "MAKEFLAGS",
+    "MFLAGS",
+    "RUSTC",
+    "RUSTC_WRAPPER",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "RUSTFLAGS",
+];
+
+pub(super) fn build(submission: &Submission) -> Result<Program, RunError> {
+    if submission.kind == Kind::Executable {
+        let executable = submission.path.clone();
+        return Ok(Program { executable, kind: submission.kind, source_folder: None, _build: None });
+    }
+    let private = tempfile::Builder::new()
+        .prefix("quest-build-")
+        .tempdir()
+        .map_err(|e| HarnessError::system("making a private folder for the build", e))?;
+    let root =
+        private.path().canonicalize().map_err(|e| HarnessError::system("finding the private folder", e))?;
+    let job = Job {
+        submission,
+        source: root.join("source"),
+        left_out: copy_tree(&submission.path, &root.join("source"), &Limits::SUBMISSION)?,
+    };
+    let executable = match submission.kind {
+        Kind::CSources => job.gcc()?,
+        _ => job.cargo(&root.join("target"))?,
+    };
+    Ok(Program { executable, kind: submission.kind, source_folder: Some(job.source), _build: Some(private) })
+}
+
+struct Job<'a> {
+    submission: &'a Submission,
+    /// The private copy.
+    source: PathBuf,
+    /// Links that were not copied, because they lead out of the folder.
+    left_out: Vec<PathBuf>,
+}
+
+impl Job<'_> {
+    fn gcc(&self) -> Result<PathBuf, RunError> {
+        if let Some(link) = self.left_out.iter().find(|link| link.extension().is_some_and(|end| end == "c")) {
+            return Err(SubmissionError::NotASubmission(format!(
+                "{} is a link that leads out of the folder; put the file itself there",
+                self.submission.given.join(link).display()
+            ))
+            .into());
+        }
+        let mut command = Command::new("gcc");
+        command.args(C_FLAGS).args(["-o", "pool_server"]).args(c_arguments(&self.source)?);
+        let said = format!("gcc {} -o pool_server *.c", C_FLAGS.join(" "));
+        let missing =
+            "gcc is missing, and C is built with it. On Debian or Ubuntu: apt-get install gcc libc6-dev";
+        self.run(command, C_DEADLINE, &said, missing)?;
+        Ok(self.source.join("pool_server"))
+    }
+
+    fn cargo(&self, target: &Path) -> Result<PathBuf, RunError> {
+        let mut command = Command::new("cargo");
+        command.args(CARGO_ARGUMENTS).arg("--quiet");
+        command.env("CARGO_TARGET_DIR", target).env("CARGO_TERM_COLOR", "never");
+        let said = format!("cargo {}", CARGO_ARGUMENTS.join(" "));
+        let missing = "cargo is missing, and a Cargo package is built with it. Get it from https://rustup.rs";
+        self.run(command, CARGO_DEADLINE, &said, missing)?;
+        let executable = target.join("release/pool_server");
+        if executable.is_file() {
+            return Ok(executable);
+        }
+        let summary = format!("{said} succeeded in {}, but left no release/pool_server", self.given());
+        let output = "Does its .cargo/config.toml set another build target?".into();
+        Err(SubmissionError::Build { summary, output }.into())
+    }
+
+    /// Runs a compiler in the private copy; anything but success is the submission's error.
+    fn run(
+        &self,
+        mut command: Command,
+        deadline: Duration,
+        said: &str,
+        missing: &str,
+    ) -> Result<(), RunError> {
+        command.current_dir(&self.source).env("LC_ALL", "C");
+        for name in FOREIGN {
+            command.env_remove(name);
+        }
+        let (ended, output) = run(command, deadline).map_err(|error| match error {
+            RunError::Harness(HarnessError::System { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                HarnessError::Broken(missing.into()).into()
+            }
+            other => other,
+        })?;
+        let how = match ended {
+            Ended::Exit(status) if status.success() => return Ok(()),
+            Ended::Exit(status) => match status.code() {
+                Some(code) => format!("failed (exit {code})"),
+                None => format!("was killed ({status})"),
+            },
+            Ended::TimeUp => format!("was not done after {} s", deadline.as_secs()),
+        };
+        let summary = format!("{} does not build: {said} {how}", self.given());
+        Err(SubmissionError::Build { summary, output: self.words(&output) }.into())
+    }
+
+    fn given(&self) -> std::path::Display<'_> {
+        self.submission.given.display()
+    }
+
+    /// The compiler's words with the file names of the folder that was handed in, bounded.
+    fn words(&self, output: &str) -> String {
+        let copy = self.source.display().to_string();
+        let output = output.replace(&format!("{copy}/"), "").replace(&copy, &self.given().to_string());
+        let mut lines: Vec<&str> = output.trim_end().lines().collect();
+        let more = lines.len().saturating_sub(SHOWN_LINES);
+        lines.truncate(SHOWN_LINES);
+        let mut text = lines.join("\n");
+        if more > 0 {
+            text += &format!("\n... and {more} more lines");
+        }
+        for link in &self.left_out {
+            text += &format!(
+                "\nnote: {} was left out: it is a link that leads out of the folder",
+                link.display()
+            );
+        }
+        text
+    }
+}
+
+/// What the shell makes of `*.c`; a name that starts like an option is told apart from one.
+fn c_arguments(folder: &Path) -> Result<Vec<OsString>, SubmissionError> {
+    let names = c_sources(folder)?.into_iter();
+    Ok(names
+        .map(|name| match name.as_os_str().as_encoded_bytes().starts_with(b"-") {
+            true => Path::new(".").join(name).into_os_string(),
+            false => name.into_os_string(),
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const MAIN: &str = "int main(void) { return 0; }\n";
+
+    fn submission(files: &[(&str, &str)]) -> (tempfile::TempDir, Submission) {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        let submission = Submission::recognise(folder.path()).unwrap();
+        (folder, submission)
+    }
+
+    fn build_error(files: &[(&str, &str)]) -> (String, String) {
+        match submission(files).1.build() {
+            Err(RunError::Submission(SubmissionError::Build { summary, output })) => (summary, output),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn c_is_built_without_touching_the_folder() {
+        let (folder, submission) = submission(&[("-main.c", MAIN), ("b.c", "int b;\n"), ("x.h", "")]);
+        let program = submission.build().unwrap();
+        assert!(program.executable().starts_with(program.source_folder().unwrap()));
+        assert!(Command::new(program.executable()).status().unwrap().success());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+        let executable = program.executable().to_owned();
+        drop(program);
+        assert!(!executable.exists());
+    }
+
+    #[test]
+    fn the_compilers_words_name_the_file_and_line() {
+        let (summary, output) =
+            build_error(&[("a.c", "int main(void) {\n    int unused;\n    return 0;\n}\n")]);
+        assert!(
+            summary.contains("gcc -Wall -Wextra -Werror -pthread -g -o pool_server *.c failed (exit 1)"),
+            "{summary}"
+        );
+        assert!(output.contains("a.c:2:9: error: unused variable 'unused'"), "{output}");
+    }
+
+    #[test]
+    fn the_linker_speaks_of_the_same_files() {
+        let (_, output) = build_error(&[("a.c", "int f(void);\nint main(void) { return f(); }\n")]);
+        assert!(output.contains("a.c:2: undefined reference to `f'"), "{output}");
+        assert!(!output.contains("quest-build-"), "{output}");
+    }
+
+    #[test]
+    fn an_avalanche_of_errors_is_cut() {
+        let wrong =
+            (0..500).map(|n| format!("int f{n}(void) {{ return undeclared{n}; }}\n")).collect::<String>();
+        let (_, output) = build_error(&[("a.c", &wrong)]);
+        assert_eq!(output.lines().count(), SHOWN_LINES + 1);
+        assert!(output.ends_with("more lines"), "{output}");
+    }
+
+    #[test]
+    fn a_link_that_leads_out_is_named() {
+        let (folder, submission) = submission(&[("a.c", MAIN)]);
+        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("b.c")).unwrap();
+        let said = submission.build().unwrap_err().to_string();
+        assert!(said.contains("b.c is a link that leads out of the folder"), "{said}");
+    }
+
+    #[test]
+    fn a_cargo_package_is_built_and_its_errors_are_shown() {
+        let manifest = "[package]\nname = \"pool_server\"\nedition = \"2021\"\n[[bin]]\nname = \"pool_server\"\npath = \"main.rs\"\n";
+        let (folder, good) = submission(&[("Cargo.toml", manifest), ("main.rs", "fn main() {}\n")]);
+        let program = good.build().unwrap();
+        assert!(Command::new(program.executable()).status().unwrap().success());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        let (summary, output) = build_error(&[("Cargo.toml", manifest), ("main.rs", "fn main() { x }\n")]);
+        assert!(summary.contains("cargo build --release --bin pool_server failed"), "{summary}");
+        assert!(output.contains("main.rs:1:13"), "{output}");
+    }
+}

@@ -1,0 +1,56 @@
+//! A port that is really free.
+
+use crate::error::HarnessError;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, socket};
+use std::{
+    ops::Range,
+    os::fd::AsRawFd,
+    sync::atomic::{AtomicU16, Ordering},
+};
+
+/// Below the ports that the kernel gives to outgoing connections (ip(7), `ip_local_port_range`): none of our own clients
+/// can take the port between the end of a server and its start again.
+const PORTS: Range<u16> = 12_000..32_000;
+
+/// Picks a port on which nobody listens and which no connection still occupies.
+///
+/// Between the pick and the server's bind somebody else may take it; whoever launches must notice and pick again.
+///
+/// # Errors
+///
+/// When hundreds of tries in a row find none.
+pub fn pick() -> Result<u16, HarnessError> {
+    const TRIES: usize = 500;
+    // Processes start at different places, so that two harnesses on one machine rarely meet.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let span = PORTS.end - PORTS.start;
+    let start = (u64::from(std::process::id()) * 7919 % u64::from(span)) as u16;
+    for _ in 0..TRIES {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed) % span;
+        let port = PORTS.start + (u32::from(start) + u32::from(step)).rem_euclid(u32::from(span)) as u16;
+        if is_free(port)? {
+            return Ok(port);
+        }
+    }
+    Err(HarnessError::Broken(format!("no free port among {TRIES} between {} and {}", PORTS.start, PORTS.end)))
+}
+
+/// Whether a server could bind the port: on every address, and without `SO_REUSEADDR`, which it may not set.
+fn is_free(port: u16) -> Result<bool, HarnessError> {
+    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
+        .map_err(|e| HarnessError::system("look for a free port", e))?;
+    Ok(bind(socket.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, port)).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    #[test]
+    fn a_picked_port_can_be_bound_and_is_not_picked_twice() {
+        let first = pick().unwrap();
+        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first)).unwrap();
+        assert_ne!(pick().unwrap(), first);
+    }
+}

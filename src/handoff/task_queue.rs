@@ -1,0 +1,322 @@
+//! Tasks on their way from the event loop to the workers: a bounded queue behind one mutex, one condition variable.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::roster::{Roster, Seat};
+use super::task::{Task, Ticket};
+use crate::config::PoolSize;
+use crate::sync::{Condvar, Mutex, MutexGuard};
+
+/// How long a worker that can be spared waits for work before it leaves.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// First in, first out; at most `capacity` tasks wait. The workers sleep in [`TaskQueue::pop`]. The event loop never
+/// sleeps here: it knows the room and pushes no more. What it has no room for stays in the sockets.
+pub struct TaskQueue {
+    capacity: usize,
+    state: Mutex<State>,
+    /// There is a task, or there will be none any more.
+    work: Condvar,
+}
+
+/// Guarded by the mutex. Whenever the mutex is free, this holds:
+/// *tasks wait and workers are idle, only if a wake is under way*.
+struct State {
+    tasks: VecDeque<Task>,
+    /// No task will come any more.
+    closed: bool,
+    /// Workers inside a wait on `work`, the one that is being woken included.
+    idle: usize,
+    /// A signal was sent, and no waiter has come back since. One at a time is enough: who comes back wakes the next.
+    wake_under_way: bool,
+    roster: Roster,
+}
+
+/// What the event loop learns when it pushes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// How many more tasks could wait. Workers can only make it more.
+    pub room: usize,
+    /// How many workers there are.
+    pub workers: usize,
+}
+
+/// Where the tasks are, all at the same moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Occupancy {
+    /// In the queue.
+    pub waiting: usize,
+    /// Taken by a worker who has not asked for the next one yet.
+    pub taken: usize,
+}
+
+/// What a worker gets.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The oldest task. It belongs to the worker now.
+    pub task: Task,
+    /// The queue was full before: the event loop may be waiting to hear that it no longer is.
+    pub made_room: bool,
+}
+
+/// Which tasks have been in hand for too long.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// Their tickets; each is reported once.
+    pub tickets: Vec<Ticket>,
+    /// No other task can become overdue before then; `None`: none is in hand or waits.
+    pub next: Option<Instant>,
+}
+
+impl TaskQueue {
+    /// An empty queue for at most `capacity` waiting tasks, and a roster for `workers`.
+    pub fn new(capacity: usize, workers: PoolSize) -> TaskQueue {
+        let state = Mutex::new(State {
+            tasks: VecDeque::with_capacity(capacity),
+            closed: false,
+            idle: 0,
+            wake_under_way: false,
+            roster: Roster::new(workers),
+        });
+        TaskQueue { capacity, work: Condvar::of(&state), state }
+    }
+
+    /// Moves tasks from the front of `batch` into the queue, as many as fit, with one lock and at most one signal.
+    /// Main thread.
+    pub fn push_all(&self, batch: &mut Vec<Task>) -> Load {
+        let mut state = self.state.lock();
+        let fitting = batch.len().min(self.capacity - state.tasks.len());
+        state.tasks.extend(batch.drain(..fitting));
+        self.wake_one(&mut state);
+        Load { room: self.capacity - state.tasks.len(), workers: state.roster.employed() }
+    }
+
+    /// Sleeps until there is a task and takes the oldest. `None` is for ever: the queue was closed and is empty, or
+    /// this worker was idle for [`PATIENCE`] and can be spared. Workers.
+    pub fn pop(&self, seat: Seat) -> Option<Taken> {
+        let mut state = self.state.lock();
+        state.roster.put_down(seat);
+        while state.tasks.is_empty() && !state.closed {
+            let timed_out;
+            (state, timed_out) = self.wait_for_work(state);
+            if timed_out && state.is_idle_and_can_spare_one() {
+                break;
+            }
+        }
+        let taken = state.take(seat, self.capacity);
+        self.wake_one(&mut state);
+        taken
+    }
+
+    /// Says that no task will come any more: workers finish what waits, then `pop` returns `None`. Main thread.
+    pub fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        self.work.broadcast(&state);
+    }
+
+    /// How many more tasks could wait. If the answer is 0, the next `pop` reports `made_room`. Main thread.
+    pub fn room(&self) -> usize {
+        self.capacity - self.state.lock().tasks.len()
+    }
+
+    /// How many tasks wait, and how many have been taken by workers who have not come back since. Main thread.
+    pub fn occupancy(&self) -> Occupancy {
+        let state = self.state.lock();
+        Occupancy { waiting: state.tasks.len(), taken: state.roster.at_work() }
+    }
+
+    /// Gives a seat to a new worker, unless all are taken. Main thread, before it starts the worker.
+    pub fn employ(&self) -> Option<Seat> {
+        self.state.lock().roster.employ()
+    }
+
+    /// Takes back a seat whose worker could not be started. Main thread.
+    pub fn dismiss(&self, seat: Seat) {
+        self.state.lock().roster.leave(seat);
+    }
+
+    /// Reports the tasks that have been in hand for `limit` or longer at the time `now`. Main thread.
+    pub fn take_overdue(&self, now: Instant, limit: Duration) -> Overdue {
+        let mut state = self.state.lock();
+        let tickets = state.roster.take_overdue(now, limit);
+        // A task that waits may be taken at any moment from now on.
+        let oldest = state.roster.longest_at_work().or((!state.tasks.is_empty()).then_some(now));
+        Overdue { tickets, next: oldest.map(|since| since + limit) }
+    }
+
+    /// Signals, if a task waits, somebody sleeps, and nobody is on the way yet.
+    fn wake_one(&self, state: &mut MutexGuard<'_, State>) {
+        if !state.tasks.is_empty() && state.idle > 0 && !state.wake_under_way {
+            state.wake_under_way = true;
+            self.work.signal(state);
+        }
+    }
+
+    /// One wait on `work`, with the limit [`PATIENCE`] if this worker can be spared; true if the limit has passed.
+    ///
+    /// At most `min` workers can be in a wait without limit at a time: the last of them to begin saw no more than
+    /// `min` workers. So an idle pool shrinks to `min` and then sleeps without a single tick.
+    fn wait_for_work<'queue>(
+        &self,
+        mut state: MutexGuard<'queue, State>,
+    ) -> (MutexGuard<'queue, State>, bool) {
+        state.idle += 1;
+        let (mut state, timed_out) = match state.roster.can_spare_one() {
+            true => self.work.wait_for(state, PATIENCE),
+            false => (self.work.wait(state), false),
+        };
+        state.idle -= 1;
+        state.wake_under_way = false;
+        (state, timed_out)
+    }
+}
+
+impl State {
+    fn is_idle_and_can_spare_one(&self) -> bool {
+        self.tasks.is_empty() && !self.closed && self.roster.can_spare_one()
+    }
+
+    /// Gives the oldest task to the worker in `seat`, or takes the seat back if there is none.
+    fn take(&mut self, seat: Seat, capacity: usize) -> Option<Taken> {
+        let made_room = self.tasks.len() == capacity;
+        match self.tasks.pop_front() {
+            Some(task) => {
+                self.roster.take(seat, task.ticket);
+                Some(Taken { task, made_room })
+            }
+            None => {
+                self.roster.leave(seat);
+                None
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::handoff::ConnectionId;
+    use crate::sync::Mutex;
+    use crate::sys::thread;
+    use proptest::prelude::*;
+
+    fn task(sequence: u64) -> Task {
+        Task { ticket: Ticket { connection: ConnectionId(3), sequence }, text: Vec::new() }
+    }
+
+    fn queue(capacity: usize) -> (TaskQueue, Seat) {
+        let queue = TaskQueue::new(capacity, PoolSize { min: 1, max: 1 });
+        let seat = queue.employ().unwrap();
+        (queue, seat)
+    }
+
+    #[test]
+    fn a_full_queue_takes_no_more_and_its_next_pop_reports_room() {
+        let (queue, seat) = queue(2);
+        let mut batch = vec![task(0), task(1), task(2)];
+        assert_eq!(queue.push_all(&mut batch), Load { room: 0, workers: 1 });
+        assert_eq!(batch, [task(2)]);
+        assert_eq!(queue.pop(seat), Some(Taken { task: task(0), made_room: true }));
+        assert_eq!(queue.room(), 1);
+        assert_eq!(queue.occupancy(), Occupancy { waiting: 1, taken: 1 });
+        assert_eq!(queue.pop(seat), Some(Taken { task: task(1), made_room: false }));
+    }
+
+    #[test]
+    fn a_closed_queue_gives_what_it_has_and_then_none() {
+        let (queue, seat) = queue(2);
+        queue.push_all(&mut vec![task(0)]);
+        queue.close();
+        assert_eq!(queue.pop(seat).unwrap().task, task(0));
+        assert_eq!(queue.pop(seat), None);
+    }
+
+    #[test]
+    fn a_worker_that_can_be_spared_leaves_and_one_stays() {
+        let queue = TaskQueue::new(2, PoolSize { min: 1, max: 2 });
+        let (first, second) = (queue.employ().unwrap(), queue.employ().unwrap());
+        assert_eq!(queue.pop(second), None);
+        assert_eq!(queue.push_all(&mut vec![task(0)]).workers, 1);
+        assert_eq!(queue.pop(first).unwrap().task, task(0));
+    }
+
+    #[test]
+    fn only_a_task_in_hand_can_be_overdue() {
+        let (queue, seat) = queue(2);
+        let limit = Duration::from_secs(5);
+        let (now, late) = (Instant::now(), Instant::now() + 2 * limit);
+        assert_eq!(queue.take_overdue(now, limit), Overdue { tickets: vec![], next: None });
+        queue.push_all(&mut vec![task(0)]);
+        assert_eq!(queue.take_overdue(late, limit), Overdue { tickets: vec![], next: Some(late + limit) });
+        queue.pop(seat);
+        assert_eq!(queue.take_overdue(late, limit), Overdue { tickets: vec![task(0).ticket], next: None });
+    }
+
+    #[test]
+    fn four_workers_take_every_task_once_each_in_order() {
+        const TASKS: u64 = 2000;
+        let queue = TaskQueue::new(8, PoolSize { min: 4, max: 4 });
+        let seen = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                let seat = queue.employ().unwrap();
+                let (queue, seen) = (&queue, &seen);
+                let work = move || {
+                    let mut mine = Vec::new();
+                    while let Some(taken) = queue.pop(seat) {
+                        mine.push(taken.task.ticket.sequence);
+                    }
+                    assert!(mine.is_sorted());
+                    seen.lock().extend(mine);
+                };
+                scope.spawn("worker", work).unwrap();
+            }
+            let mut batch: Vec<Task> = (0..TASKS).map(task).collect();
+            while !batch.is_empty() {
+                queue.push_all(&mut batch);
+            }
+            queue.close();
+        });
+        let mut seen = std::mem::take(&mut *seen.lock());
+        seen.sort_unstable();
+        assert!(seen.into_iter().eq(0..TASKS));
+    }
+
+    proptest! {
+        #[test]
+        fn it_behaves_like_a_vecdeque_with_a_bound(
+            capacity in 1_usize..6,
+            steps in prop::collection::vec(prop::option::of(1_usize..5), 0..60),
+        ) {
+            let (queue, seat) = queue(capacity);
+            let mut model = VecDeque::new();
+            let mut next = 0;
+            for step in steps {
+                match step {
+                    Some(count) => {
+                        let mut batch: Vec<Task> = (next..next + count as u64).map(task).collect();
+                        next += count as u64;
+                        let fitting = count.min(capacity - model.len());
+                        model.extend(batch[..fitting].to_vec());
+                        let load = queue.push_all(&mut batch);
+                        prop_assert_eq!(batch.len(), count - fitting);
+                        prop_assert_eq!(load.room, capacity - model.len());
+                    }
+                    None if model.is_empty() => prop_assert_eq!(queue.occupancy().waiting, 0),
+                    None => {
+                        let made_room = model.len() == capacity;
+                        let task = model.pop_front().unwrap();
+                        prop_assert_eq!(queue.pop(seat), Some(Taken { task, made_room }));
+                    }
+                }
+            }
+            queue.close();
+            while let Some(taken) = queue.pop(seat) {
+                prop_assert_eq!(Some(taken.task), model.pop_front());
+            }
+            prop_assert!(model.is_empty());
+        }
+    }
+}

@@ -186,6 +186,9 @@ impl<'env> EventLoop<'env> {
             let Some(id) = self.to_read.pop_front() else { break };
             let Some(connection) = self.connections.get_mut(&id) else { continue };
             connection.in_line = false;
+            if !connection.wants_to_read() {
+                continue;
+            }
             if connection.read(&mut self.scratch, room, &mut self.batch).is_err() {
                 self.close(id, "vanished");
                 continue;

@@ -63,7 +63,8 @@ impl Completions {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
     use crate::handoff::{ConnectionId, Ticket};

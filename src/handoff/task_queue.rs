@@ -97,12 +97,9 @@ impl TaskQueue {
     pub fn pop(&self, seat: Seat) -> Option<Taken> {
         let mut state = self.state.lock();
         state.roster.put_down(seat);
-        while state.tasks.is_empty() && !state.closed {
-            let timed_out;
-            (state, timed_out) = self.wait_for_work(state);
-            if timed_out && state.is_idle_and_can_spare_one() {
-                break;
-            }
+        let mut may_leave = false;
+        while state.tasks.is_empty() && !state.closed && !may_leave {
+            (state, may_leave) = self.wait_for_work(state);
         }
         let taken = state.take(seat, self.capacity);
         self.wake_one(&mut state);
@@ -154,7 +151,8 @@ impl TaskQueue {
         }
     }
 
-    /// One wait on `work`, with the limit [`PATIENCE`] if this worker can be spared; true if the limit has passed.
+    /// One wait on `work`, with the limit [`PATIENCE`] if this worker can be spared; true if the limit has passed and it
+    /// still can.
     ///
     /// At most `min` workers can be in a wait without limit at a time: the last of them to begin saw no more than
     /// `min` workers. So an idle pool shrinks to `min` and then sleeps without a single tick.
@@ -169,32 +167,26 @@ impl TaskQueue {
         };
         state.idle -= 1;
         state.wake_under_way = false;
-        (state, timed_out)
+        let may_leave = timed_out && state.roster.can_spare_one();
+        (state, may_leave)
     }
 }
 
 impl State {
-    fn is_idle_and_can_spare_one(&self) -> bool {
-        self.tasks.is_empty() && !self.closed && self.roster.can_spare_one()
-    }
-
     /// Gives the oldest task to the worker in `seat`, or takes the seat back if there is none.
     fn take(&mut self, seat: Seat, capacity: usize) -> Option<Taken> {
         let made_room = self.tasks.len() == capacity;
-        match self.tasks.pop_front() {
-            Some(task) => {
-                self.roster.take(seat, task.ticket);
-                Some(Taken { task, made_room })
-            }
-            None => {
-                self.roster.leave(seat);
-                None
-            }
-        }
+        let Some(task) = self.tasks.pop_front() else {
+            self.roster.leave(seat);
+            return None;
+        };
+        self.roster.take(seat, task.ticket);
+        Some(Taken { task, made_room })
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
     use crate::handoff::ConnectionId;

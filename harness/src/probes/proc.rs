@@ -1,6 +1,6 @@
 //! What /proc says of a thread; see proc(5).
 
-use super::tracer::syscalls::wakes_by_itself;
+use super::tracer::syscalls::{naps, wakes_by_itself};
 use procfs::{
     net::{TcpNetEntry, TcpState},
     process::{Process, Syscall, Task},
@@ -14,8 +14,8 @@ pub struct ThreadState {
     pub asleep: bool,
     /// It sleeps in a call that has a deadline of its own.
     pub wakes_by_itself: bool,
-    /// The number of the call that it sleeps in.
-    pub call: Option<i64>,
+    /// It sleeps for a time of its own choice, and sees nothing meanwhile.
+    pub naps: bool,
     /// How often it was given a processor.
     pub turns: u64,
     /// Processor time that it has used.
@@ -39,11 +39,20 @@ pub fn thread_state(pid: i32, tid: i32) -> Option<ThreadState> {
         // Not `t`: a thread that ptrace has stopped has something to tell that nobody has read yet.
         asleep: state == 'S' && blocked.is_some(),
         wakes_by_itself: blocked.is_some_and(|(number, args)| wakes_by_itself(number, &args)),
-        call: blocked.map(|(number, _)| number),
+        naps: blocked.is_some_and(|(number, _)| naps(number)),
         turns: schedule.pcount,
         cpu: Duration::from_nanos(schedule.sum_exec_runtime),
         waited: Duration::from_nanos(schedule.run_delay),
     })
+}
+
+/// How threads sleep that all sleep.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sleep {
+    /// One of them will wake by itself.
+    pub timed: bool,
+    /// These see nothing until their time is over: what has come for them meanwhile, they will find then.
+    pub napping: Vec<i32>,
 }
 
 /// Two looks at threads, one after the other: whether nobody ran between them.
@@ -60,23 +69,26 @@ impl Quiet {
     }
 
     /// Looks at these threads of a process. `Some` if all slept at the last look and sleep now, and none of them has run in
-    /// between: then there was a moment at which all slept. The flag says whether one of them will wake by itself.
+    /// between: then there was a moment at which all slept.
     ///
     /// `None` also when one of them is gone.
-    pub fn look(&mut self, pid: i32, tids: impl Iterator<Item = i32>) -> Option<bool> {
+    pub fn look(&mut self, pid: i32, tids: impl Iterator<Item = i32>) -> Option<Sleep> {
         let mut turns = BTreeMap::new();
-        let mut timed = false;
+        let mut sleep = Sleep::default();
         for tid in tids {
             let state = thread_state(pid, tid).filter(|state| state.asleep);
             let Some(state) = state else {
                 self.reset();
                 return None;
             };
-            timed |= state.wakes_by_itself;
+            sleep.timed |= state.wakes_by_itself;
+            if state.naps {
+                sleep.napping.push(tid);
+            }
             turns.insert(tid, state.turns);
         }
         let before = self.turns.replace(turns);
-        (before.is_some() && before == self.turns).then_some(timed)
+        (before.is_some() && before == self.turns).then_some(sleep)
     }
 }
 

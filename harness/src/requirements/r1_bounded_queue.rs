@@ -2,7 +2,7 @@
 
 use super::{
     Context, Requirement,
-    common::{Ended, good, held_where, not_yet, stuck, wait_for_answers, worker_turns},
+    common::{Ended, good, held_where, is_result, not_yet, shown, stuck, wait_for_answers, worker_turns},
 };
 use crate::{
     error::Trouble,
@@ -40,8 +40,9 @@ struct Observation {
     rest: Rest,
     /// What each thread was doing then.
     doing: String,
-    /// Requests answered in the end.
+    /// Requests answered `result:` in the end, and the first answer that was something else.
     answered: usize,
+    refused: Option<String>,
     /// How the wait for that ended, and what each thread was doing if in vain.
     end: Ended,
     stuck: String,
@@ -123,13 +124,16 @@ fn observe(context: &Context<'_>, workers: usize, capacity: usize) -> Result<Obs
         rest,
         doing: settled.snapshot().map(|s| s.describe()).unwrap_or_default(),
         answered: 0,
+        refused: None,
         end: Ended::Never,
         stuck: String::new(),
     };
     session.tracer.release_all()?;
     let wait = wait_for_answers(&mut session, &ids, 1)?;
+    let firsts = || ids.iter().filter_map(|id| session.clients.get(*id).lines().first().copied());
     Ok(Observation {
-        answered: ids.iter().filter(|id| session.clients.get(**id).answers() > 0).count(),
+        answered: firsts().filter(|answer| is_result(answer)).count(),
+        refused: firsts().find(|answer| !is_result(answer)).map(shown),
         end: Ended::from(&wait),
         stuck: stuck(&wait),
         ..observation
@@ -198,6 +202,13 @@ fn judge(o: &Observation) -> Finding {
         Rest::Busy => return not_yet(&expected, &seen, &o.doing),
         Rest::Asleep | Rest::OtherSpins | Rest::Gone => {}
     }
+    if let Some(answer) = &o.refused {
+        return fail(
+            format!("{} of {clients} good requests were answered {answer} or the like", clients - o.answered),
+            "main thread",
+            "a full queue is no reason to refuse a request: push waits until there is room",
+        );
+    }
     match o.end {
         _ if o.answered == clients => Finding::pass(
             format!(
@@ -233,6 +244,7 @@ mod tests {
             rest: Rest::Asleep,
             doing: "main thread (tid 1) sleeps in epoll_wait".into(),
             answered: 28,
+            refused: None,
             end: Ended::Reached,
             stuck: String::new(),
         }
@@ -265,6 +277,12 @@ mod tests {
         assert_eq!(outcome(|o| (o.answered, o.end) = (27, Ended::Never)), Outcome::Fail);
         assert_eq!(outcome(|o| (o.answered, o.end) = (27, Ended::Reached)), Outcome::Fail);
         assert_eq!(outcome(|o| (o.answered, o.end) = (27, Ended::NotYet)), Outcome::Inconclusive);
+    }
+
+    #[test]
+    fn a_request_that_is_refused_fails_even_if_it_has_an_answer() {
+        let refuses = |o: &mut Observation| (o.taken, o.answered_early, o.answered) = (28, 16, 12);
+        assert_eq!(outcome(|o| (refuses(o), o.refused = Some("`ERROR: busy`".into())).0), Outcome::Fail);
     }
 
     #[test]

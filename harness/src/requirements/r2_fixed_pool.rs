@@ -2,7 +2,7 @@
 
 use super::{
     Context, Requirement,
-    common::{good, wait_for_answers},
+    common::{bad, good, wait_for_answers},
 };
 use crate::{
     error::Trouble,
@@ -77,7 +77,8 @@ fn observe(context: &Context<'_>, workers: usize) -> Result<Observation, Trouble
     let ids = session.connect_many(workers * LOAD)?;
     session.tracer.arm_mid_task();
     for (number, id) in ids.iter().enumerate() {
-        session.clients.send(*id, &good(number));
+        // An error is no reason to lose a worker either.
+        session.clients.send(*id, &if number % 2 == 1 { bad(number) } else { good(number) });
     }
     session.settle()?;
     session.tracer.release_all()?;

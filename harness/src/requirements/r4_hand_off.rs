@@ -2,9 +2,7 @@
 
 use super::{
     Context, Requirement,
-    common::{
-        Ended, bad, good, held_before_results, held_where, not_yet, stuck, wait_for_answers, worker_turns,
-    },
+    common::{Ended, good, held_before_results, held_where, not_yet, stuck, wait_for_answers, worker_turns},
 };
 use crate::{
     error::Trouble,
@@ -93,8 +91,7 @@ fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     let from = session.tracer.events().len();
     session.tracer.arm_mid_task();
     for (number, id) in ids.iter().enumerate() {
-        let request = if number == 1 { bad(number) } else { good(number) };
-        session.clients.send(*id, &request);
+        session.clients.send(*id, &good(number));
     }
     session.settle()?;
     let held = session.tracer.held();

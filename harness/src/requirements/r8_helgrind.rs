@@ -118,9 +118,13 @@ fn look_inside(context: &Context<'_>) -> Result<(Synchronisation, u64), Trouble>
         }
     }
     let shared = |c11: bool| users.iter().any(|((_, of_c11), by)| *of_c11 == c11 && by.len() == 2);
+    // Workers that were never given anything still show what they wait for.
+    let waits = session.tracer.alive_workers().any(|t| t.waiting.is_some());
+    let any_c11 = users.keys().any(|(_, c11)| *c11);
     let synchronisation = match (shared(true), shared(false)) {
         (true, _) => Synchronisation::C11,
         (false, true) => Synchronisation::Pthread,
+        (false, false) if waits && !any_c11 => Synchronisation::Pthread,
         (false, false) => Synchronisation::Unseen,
     };
     let mut listens =

@@ -3,7 +3,7 @@
 use super::Session;
 use crate::probes::{
     clients::Link,
-    proc::{Quiet, ThreadState, thread_state},
+    proc::{Quiet, Sleep, ThreadState, thread_state},
     tracer::thread::{Role, Thread},
 };
 use std::time::Duration;
@@ -80,12 +80,11 @@ impl Session {
         Snapshot { threads }
     }
 
-    /// Looks once. `Some` if nothing can happen any more unless somebody does something or a deadline of the server passes;
-    /// the flag says whether there is such a deadline.
+    /// Looks once. `Some` if nothing can happen any more unless somebody does something or a deadline of the server passes.
     ///
     /// To be called when nothing moved since the last look: that, and threads that sleep and have not run between two
     /// looks, means that all slept at one moment, with nothing on its way to any of them.
-    pub(super) fn at_rest(&mut self) -> Option<bool> {
+    pub(super) fn at_rest(&mut self) -> Option<Sleep> {
         let pid = self.tracer.main();
         // Of a thread that is on its way out, the end is still to be heard.
         let leaving = |t: &&Thread| t.ended.is_some() && t.tid != pid;

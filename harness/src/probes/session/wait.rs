@@ -27,6 +27,9 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 /// A thread that has gone around this often without anything that matters is spinning.
 const SPIN_TURNS: u64 = 200;
 
+/// A thread that naps between looks has seen all there is after so many looks in vain.
+const NAP_TURNS: u64 = 10;
+
 /// A main thread that has used this much processor time without a call that matters is spinning.
 const SPIN_TIME: Duration = Duration::from_millis(300);
 
@@ -170,7 +173,9 @@ impl Session {
             }
             let rest = self.at_rest();
             let patient = self.watch.since.elapsed() < stretched(PATIENCE);
-            if rest == Some(false) || (!patient && (rest.is_some() || !self.spinning().is_empty())) {
+            if rest.as_ref().is_some_and(|sleep| !sleep.timed)
+                || (!patient && (rest.is_some() || !self.spinning().is_empty()))
+            {
                 return Ok(Wait::Stalled(self.snapshot()));
             }
             if begun.elapsed() >= deadline {
@@ -194,7 +199,10 @@ impl Session {
             if self.has_ended() {
                 return Ok(Settled::Ended);
             }
-            if !moved && self.at_rest().is_some() {
+            if !moved
+                && let Some(sleep) = self.at_rest()
+                && sleep.napping.iter().all(|tid| self.has_looked(*tid))
+            {
                 return Ok(Settled::AtRest(self.snapshot()));
             }
             let spinning = self.spinning();
@@ -208,6 +216,13 @@ impl Session {
                 self.nap(TICK)?;
             }
         }
+    }
+
+    /// Whether a thread that naps between looks has looked in vain since something last happened: what had come for it by
+    /// then, it has seen.
+    fn has_looked(&self, tid: i32) -> bool {
+        let turns = self.watch.idle_turns.get(&tid).copied().unwrap_or(0);
+        turns >= NAP_TURNS || self.watch.since.elapsed() >= stretched(PATIENCE)
     }
 
     /// The process has ended, and everything that it sent has come.

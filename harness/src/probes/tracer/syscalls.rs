@@ -154,9 +154,15 @@ pub fn wakes_by_itself(number: i64, args: &[u64; 6]) -> bool {
         c::SYS_ppoll => args[2] != 0,
         c::SYS_pselect6 => args[4] != 0,
         c::SYS_futex => args[3] != 0 && matches!(args[1] as i32 & 0x7f, c::FUTEX_WAIT | c::FUTEX_WAIT_BITSET),
-        c::SYS_nanosleep | c::SYS_clock_nanosleep | c::SYS_restart_syscall | c::SYS_rt_sigtimedwait => true,
+        c::SYS_rt_sigtimedwait => args[2] != 0,
+        _ if naps(number) => true,
         _ => false,
     }
+}
+
+/// Whether a thread that is blocked in this call sees nothing until its time is over, whatever happens meanwhile.
+pub fn naps(number: i64) -> bool {
+    matches!(number, c::SYS_nanosleep | c::SYS_clock_nanosleep | c::SYS_restart_syscall)
 }
 
 #[cfg(test)]

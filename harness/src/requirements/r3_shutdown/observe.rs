@@ -20,10 +20,15 @@ use nix::sys::{
 use std::time::Duration;
 
 const WORKERS: usize = 2;
-const CAPACITY: usize = 8;
+const CAPACITY: usize = 64;
 
-/// What the deaf client asks at most: far more answers than its buffers hold once those are small.
-const DEAF_REQUESTS: usize = 4_000;
+/// Tasks that wait behind held workers.
+const QUEUED: usize = 4;
+
+/// What the deaf client asks in one go, less than the queue holds, and how often at most: far more answers than its buffers
+/// hold once those are small.
+const DEAF_BATCH: usize = CAPACITY / 2;
+const DEAF_BATCHES: usize = 100;
 
 /// Starting again may meet somebody who took the port by chance; not twice.
 const PORT_TRIES: usize = 2;
@@ -55,7 +60,7 @@ fn shut_down(context: &Context<'_>, situation: Situation) -> Result<(Observation
     let mut session = Session::launch(context.program, &Setup::new(WORKERS, CAPACITY))?;
     let asking = match situation {
         Situation::Idle => Vec::new(),
-        Situation::TasksQueued => hold_with_tasks(&mut session, WORKERS + CAPACITY / 2)?,
+        Situation::TasksQueued => hold_with_tasks(&mut session, WORKERS + QUEUED)?,
         Situation::OneMidTask => hold_with_tasks(&mut session, 1)?,
         Situation::ClientsConnected => {
             session.connect_many(3)?;
@@ -75,7 +80,6 @@ fn shut_down(context: &Context<'_>, situation: Situation) -> Result<(Observation
     let before = session.tracer.events().len();
     let mut begun = session.tracer.now();
     session.signal(Signal::SIGTERM)?;
-    let mut accepted_late = false;
     let mut ended_while_held = false;
     if held {
         session.settle()?;
@@ -92,7 +96,7 @@ fn shut_down(context: &Context<'_>, situation: Situation) -> Result<(Observation
     let late = |event: &crate::probes::tracer::event::Event| {
         event.call().is_some_and(|call| call.class == Class::Accept && call.result >= 0)
     };
-    accepted_late |= session.tracer.events()[before..].iter().any(late);
+    let accepted_late = session.tracer.events()[before..].iter().any(late);
     // The end of the process closes every socket: each client sees its last answers and then the end.
     session.hear_out(Duration::from_secs(2))?;
     let observation = Observation {
@@ -120,6 +124,8 @@ fn hold_with_tasks(session: &mut Session, count: usize) -> Result<Vec<ClientId>,
         session.clients.send(*id, &good(number));
     }
     session.settle()?;
+    // Who is held stays held, but whatever SIGTERM wakes runs free.
+    session.tracer.disarm();
     Ok(ids)
 }
 
@@ -138,9 +144,15 @@ fn stop_up(session: &mut Session) -> Result<(), Trouble> {
         session.is_accepted(deaf) || session.clients.get(deaf).link() == Link::Refused
     })?;
     shrink_send_buffer(session, deaf)?;
-    let requests: Vec<u8> = std::iter::repeat_n(b"hush\n", DEAF_REQUESTS).flatten().copied().collect();
-    session.clients.send(deaf, &requests);
-    session.settle()?;
+    let sent = |session: &Session| session.server_side(deaf).map_or(0, |side| side.bytes_out);
+    for _ in 0..DEAF_BATCHES {
+        let before = sent(session);
+        session.clients.send(deaf, &b"hush\n".repeat(DEAF_BATCH));
+        session.settle()?;
+        if sent(session) == before {
+            break;
+        }
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@
  * is watched by `top`, and as long as the queue is full it is not: then nobody is read from, with one epoll_ctl.
  */
 #define _GNU_SOURCE
-#include "shared.h"
+#include "handoff.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -444,7 +444,7 @@ int main(int argc, char **argv)
     sigaddset(&term, SIGTERM);
     sigprocmask(SIG_BLOCK, &term, NULL);
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_sigterm, .sa_flags = SA_RESTART}, NULL);
-    shared_init((size_t)capacity);
+    handoff_init((size_t)capacity);
     workers_start(workers);
     sigprocmask(SIG_UNBLOCK, &term, NULL); /* so that it comes to this thread */
 
@@ -466,6 +466,6 @@ int main(int argc, char **argv)
     close(reserve);
     close(crowd);
     close(top);
-    shared_destroy();
+    handoff_destroy();
     return 0;
 }

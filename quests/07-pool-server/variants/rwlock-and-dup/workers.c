@@ -1,4 +1,4 @@
-#include "shared.h"
+#include "handoff.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -16,7 +16,13 @@ struct Arguments {
     capacity: usize,
 }
 
-fn number(name: &str, text: Option<&String>, from: usize, to: usize, preset: Option<usize>) -> Result<usize, String> {
+fn number(
+    name: &str,
+    text: Option<&String>,
+    from: usize,
+    to: usize,
+    preset: Option<usize>,
+) -> Result<usize, String> {
     match (text, preset) {
         (None, Some(preset)) => Ok(preset),
         (None, None) => Err(format!("{name} is missing")),
@@ -46,7 +52,9 @@ fn main() -> ExitCode {
     let arguments = match arguments() {
         Ok(arguments) => arguments,
         Err(message) => {
-            eprintln!("pool_server: {message}\nusage: pool_server PORT [WORKERS [CAPACITY [TASK_TIMEOUT_MS]]]");
+            eprintln!(
+                "pool_server: {message}\nusage: pool_server PORT [WORKERS [CAPACITY [TASK_TIMEOUT_MS]]]"
+            );
             return ExitCode::from(2);
         }
     };

@@ -44,7 +44,8 @@ impl Table {
     }
 
     fn value(&self, text: &[u8]) -> u64 {
-        text.iter().fold(text.len() as u64, |sum, &byte| sum.rotate_left(9).wrapping_add(self.0[usize::from(byte)]))
+        text.iter()
+            .fold(text.len() as u64, |sum, &byte| sum.rotate_left(9).wrapping_add(self.0[usize::from(byte)]))
     }
 }
 
@@ -113,7 +114,11 @@ fn worker(shared: &Shared, bell: &EventFd, table: &Table) {
             Ok(value) => format!("result: {value}\n"),
             Err(message) => format!("ERROR: {message}\n"),
         };
-        shared.done.lock().expect("no panic under this lock").push(Done { client: task.client, turn: task.turn, answer });
+        shared.done.lock().expect("no panic under this lock").push(Done {
+            client: task.client,
+            turn: task.turn,
+            answer,
+        });
         bell.ring();
     }
 }

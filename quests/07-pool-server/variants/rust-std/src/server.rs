@@ -23,14 +23,14 @@ struct Client {
     stream: TcpStream,
     input: Vec<u8>,
     held: Option<Vec<u8>>, // a line for which the queue had no room
-    first_turn: u64, // of `answers`
+    first_turn: u64,       // of `answers`
     answers: VecDeque<Option<String>>,
     output: Vec<u8>,
     end: bool,
     broken: bool, // a line was too long: answered in its turn, then closed
     lingers: bool,
     parked: bool,
-    armed: i32, // 0: not armed
+    armed: i32,     // 0: not armed
     since: Instant, // of the last sign of life
 }
 
@@ -200,7 +200,11 @@ impl<'a> Server<'a> {
             Ok((stream, _)) => {
                 let key = self.next_key;
                 self.next_key += 1;
-                if stream.set_nonblocking(true).and_then(|()| self.epoll.add(&stream, EPOLLIN | EPOLLONESHOT, key)).is_ok() {
+                if stream
+                    .set_nonblocking(true)
+                    .and_then(|()| self.epoll.add(&stream, EPOLLIN | EPOLLONESHOT, key))
+                    .is_ok()
+                {
                     self.clients.insert(
                         key,
                         Client {
@@ -220,7 +224,11 @@ impl<'a> Server<'a> {
                     );
                 }
             }
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionAborted
+                ) => {}
             Err(_) => {
                 self.epoll.arm(listener, 0, LISTENER)?; // out of descriptors: newcomers wait
                 self.accept_again = Some(Instant::now() + RETRY);
@@ -254,7 +262,11 @@ impl<'a> Server<'a> {
         let stopping = self.stopping_since.is_some();
         let Some(client) = self.clients.get_mut(&key) else { return };
         let mut alive = client.send();
-        if alive && may_read && !stopping && (client.lingers || !client.end && client.has_room() && !client.has_whole_line()) {
+        if alive
+            && may_read
+            && !stopping
+            && (client.lingers || !client.end && client.has_room() && !client.has_whole_line())
+        {
             alive = client.receive();
         }
         let mut full = false;
@@ -293,7 +305,8 @@ impl<'a> Server<'a> {
             self.clients.remove(&key);
             return;
         }
-        let wants_input = !stopping && (client.lingers || !client.end && !client.broken && !full && client.has_room());
+        let wants_input =
+            !stopping && (client.lingers || !client.end && !client.broken && !full && client.has_room());
         let wants_output = !client.output.is_empty();
         let wanted = if wants_input { EPOLLIN } else { 0 } | if wants_output { EPOLLOUT } else { 0 };
         let parked = client.parked;

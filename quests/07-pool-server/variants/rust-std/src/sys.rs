@@ -6,7 +6,11 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 fn check(result: i32) -> Result<i32> {
-    if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(std::io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 /// A counter that wakes the event loop: for finished tasks, for room in the queue and for SIGTERM alike.
@@ -15,7 +19,9 @@ pub struct EventFd(File);
 impl EventFd {
     pub fn new() -> Result<Self> {
         // SAFETY: no pointers; the new descriptor is owned at once.
-        Ok(Self(unsafe { File::from_raw_fd(check(libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC))?) }))
+        Ok(Self(unsafe {
+            File::from_raw_fd(check(libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC))?)
+        }))
     }
 
     pub fn ring(&self) {

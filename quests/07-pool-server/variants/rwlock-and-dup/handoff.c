@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "shared.h"
+#include "handoff.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -48,7 +48,7 @@ static void *checked(void *memory)
     return memory;
 }
 
-void shared_init(size_t capacity)
+void handoff_init(size_t capacity)
 {
     pthread_mutex_init(&queue.lock, NULL);
     pthread_cond_init(&queue.filled, NULL);
@@ -69,7 +69,7 @@ void shared_init(size_t capacity)
         abort();
 }
 
-void shared_destroy(void)
+void handoff_destroy(void)
 {
     pthread_cond_destroy(&queue.filled);
     pthread_mutex_destroy(&queue.lock);

@@ -8,8 +8,8 @@
  *
  * Who holds a lock takes only locks with a higher number. Nothing else is locked inside the registry's.
  */
-#ifndef SHARED_H
-#define SHARED_H
+#ifndef HANDOFF_H
+#define HANDOFF_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,8 +26,8 @@ struct task {
     char text[1024];
 };
 
-void shared_init(size_t capacity);
-void shared_destroy(void);
+void handoff_init(size_t capacity);
+void handoff_destroy(void);
 
 bool queue_offer(struct task *t);     /* event loop; false: full, results_fd() will tell when that has changed */
 struct task *queue_take(bool *tell);  /* workers; NULL: closed and empty */

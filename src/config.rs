@@ -19,11 +19,11 @@ usage: pool_server PORT [WORKERS [CAPACITY [TASK_TIMEOUT_MS]]]
   TASK_TIMEOUT_MS  longest a task may run, in milliseconds, 0 to 3600000; 0 means no limit (default 0)
 
 examples:
-  pool_server 9090                  4 workers, 64 waiting tasks
-  pool_server 9090 2-8 16           2 workers, up to 8 while tasks wait; 16 waiting tasks
-  pool_server 9090 4 64 500         'ERROR: timeout' for a task that runs longer than half a second
-  echo hello | nc -N localhost 9090 the answer is 'result: ' and a hash
-  echo STATS | nc -N localhost 9090 the counters
+  pool_server 9090                       4 workers, 64 waiting tasks
+  pool_server 9090 2-8 16                2 workers, up to 8 while tasks wait; 16 waiting tasks
+  pool_server 9090 4 64 500              'ERROR: timeout' for a task that runs longer than half a second
+  echo hello | nc -q 1 localhost 9090    the answer: 'result: ' and a hash
+  echo STATS | nc -q 1 localhost 9090    the counters
 
 POOL_SERVER_LOG=1 in the environment shows on stderr who does what. SIGTERM or Ctrl-C: finish, answer, leave.
 ";

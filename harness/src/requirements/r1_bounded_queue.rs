@@ -16,8 +16,8 @@ use crate::{
 /// R1.
 pub struct BoundedQueue;
 
-/// Two capacities, so that a number that happens to fit is not enough; one of them smaller than the pool.
-const SITUATIONS: [(usize, usize); 2] = [(4, 8), (3, 2)];
+/// Pools and queues of two sizes, so that a number that happens to fit is not enough.
+const SITUATIONS: [(usize, usize); 2] = [(4, 8), (2, 3)];
 
 /// More clients than the queue and the workers can take, by this many.
 const SURPLUS: usize = 16;

@@ -70,10 +70,11 @@ impl Requirement for FixedPool {
 
 fn observe(context: &Context<'_>, workers: usize) -> Result<Observation, Trouble> {
     let mut session = Session::launch(context.program, &Setup::new(workers, 64))?;
-    let of_server = |session: &Session| -> Vec<String> {
-        session.tracer.alive().filter(|t| t.role != Role::Child).map(|t| t.name()).collect()
+    let names = |session: &Session| -> Vec<String> {
+        let of_server = session.tracer.alive().filter(|t| t.role != Role::Child);
+        of_server.map(|t| format!("{}{}", t.name(), session.tracer.at_place(t.made_at))).collect()
     };
-    let names = of_server(&session);
+    let names = names(&session);
     let ids = session.connect_many(workers * LOAD)?;
     session.tracer.arm_mid_task();
     for (number, id) in ids.iter().enumerate() {
@@ -94,7 +95,10 @@ fn observe(context: &Context<'_>, workers: usize) -> Result<Observation, Trouble
         .filter_map(|event| {
             let name = session.tracer.name(event.tid);
             match event.what {
-                What::Began => Some(format!("{name} was created")),
+                What::Began => {
+                    let made_at = session.tracer.thread(event.tid).and_then(|thread| thread.made_at);
+                    Some(format!("{name} was created{}", session.tracer.at_place(made_at)))
+                }
                 What::Ended => Some(format!("{name} ended")),
                 What::Exec => Some(format!("{name} became another program")),
                 _ => None,

@@ -136,7 +136,8 @@ fn foreign_calls(session: &Session) -> Vec<String> {
         .filter(|(tid, call)| *tid != main && socket_call(call))
         .map(|(tid, call)| {
             let what = kind(session, call).map_or("socket", Kind::word);
-            format!("{} called {}(fd {}, a {what})", session.tracer.name(tid), call.name, call.fd())
+            let at = session.tracer.at_place(call.caller);
+            format!("{} called {}(fd {}, a {what}){at}", session.tracer.name(tid), call.name, call.fd())
         })
         .collect()
 }
@@ -173,7 +174,13 @@ fn eventfds(session: &Session) -> Vec<Eventfd> {
                     *tid == main && c.class == Class::Receive && c.object == Some(id) && c.result > 0
                 })
                 .count(),
-            writer: session.tracer.name(tid),
+            writer: format!(
+                "{}, {}(fd {}){}",
+                session.tracer.name(tid),
+                call.name,
+                call.fd(),
+                session.tracer.at_place(call.caller)
+            ),
         });
     }
     found
@@ -208,7 +215,10 @@ fn unannounced(session: &Session, from: usize) -> usize {
 fn written_instead(session: &Session) -> Vec<String> {
     calls(session)
         .filter(|(tid, call)| is_worker_write(session, *tid, call, Kind::Pipe))
-        .map(|(tid, call)| format!("{} wrote to a pipe (fd {})", session.tracer.name(tid), call.fd()))
+        .map(|(tid, call)| {
+            let at = session.tracer.at_place(call.caller);
+            format!("{} called {}(fd {}, a pipe){at}", session.tracer.name(tid), call.name, call.fd())
+        })
         .collect()
 }
 
@@ -258,11 +268,10 @@ fn judge(o: &Observation) -> Finding {
             "look for results when the eventfd says so, not on a timer or by chance",
         );
     }
-    let place = |eventfd: &Eventfd| format!("{} wrote eventfd {}", eventfd.writer, eventfd.fd);
     if let Some(unwatched) = o.eventfds.iter().find(|eventfd| !eventfd.watched) {
         return fail(
             "the eventfd that a worker wrote is in no epoll set on which the main thread waits".to_owned(),
-            place(unwatched),
+            unwatched.writer.clone(),
             "add it with epoll_ctl(EPOLL_CTL_ADD) and EPOLLIN to the epoll instance of the event loop",
         );
     }
@@ -271,7 +280,7 @@ fn judge(o: &Observation) -> Finding {
     {
         return fail(
             "the main thread never read the eventfd".to_owned(),
-            place(unread),
+            unread.writer.clone(),
             "read its 8 bytes when epoll reports it; a level-triggered eventfd that is not read is reported for ever",
         );
     }

@@ -37,6 +37,8 @@ struct Client {
     bad: bool,
     /// The lines that it received.
     answers: Vec<Vec<u8>>,
+    /// The call that sent the last of them.
+    sent_by: String,
 }
 
 /// What was seen in one round.
@@ -121,6 +123,7 @@ fn observe(session: &mut Session, random: &mut fastrand::Rng, round: usize) -> R
         .map(|(id, bad)| Client {
             bad,
             answers: session.clients.get(*id).lines().iter().map(|l| l.to_vec()).collect(),
+            sent_by: session.sent_by(*id),
         })
         .collect();
     let order = held.iter().map(|(tid, _)| session.tracer.name(*tid)).collect();
@@ -146,13 +149,17 @@ fn judge(o: &Observation) -> Finding {
     );
     let place =
         format!("round {}: {}; let go in the order {}", o.round + 1, held_where(&o.held), o.order.join(", "));
-    let fail = |observed: String, hint: &str| Finding::fail(expected.clone(), observed, place.clone(), hint);
+    let fail = |observed: String, client: Option<&Client>, hint: &str| {
+        let sender = client.map(|client| format!("{}; ", client.sent_by)).unwrap_or_default();
+        Finding::fail(expected.clone(), observed, format!("{sender}{place}"), hint)
+    };
     if o.errors_early > 0 && held_before_results(&o.held) && (!o.held.is_empty() || o.workers_slept) {
         return fail(
             format!(
                 "{} clients got an error while every worker was held: the event loop decided",
                 o.errors_early
             ),
+            o.clients.iter().find(|client| client.bad),
             "whether input is bad is for the worker to find out: push the request as it is",
         );
     }
@@ -165,6 +172,7 @@ fn judge(o: &Observation) -> Finding {
             if client.bad {
                 return fail(
                     format!("{who} got no answer"),
+                    Some(client),
                     "an error is a result too: put it into the list and write the eventfd on that path as well",
                 );
             }
@@ -175,18 +183,21 @@ fn judge(o: &Observation) -> Finding {
         if client.bad && first != REJECTED {
             return fail(
                 format!("{who} got {}", shown(first)),
+                Some(client),
                 "carry the error in the result, beside the connection that asked, from the worker to the answer",
             );
         }
         if !client.bad && (error || !is_result(first)) {
             return fail(
                 format!("{who} got {}", shown(first)),
+                Some(client),
                 "an error must not reach anybody else: which connection does the result belong to?",
             );
         }
         if let Some(second) = client.answers.get(1) {
             return fail(
                 format!("{who} got a second line, {}", shown(second)),
+                Some(client),
                 "one request, one answer: who else's was this?",
             );
         }
@@ -202,7 +213,7 @@ mod tests {
     use super::*;
 
     fn client(bad: bool, answers: &[&[u8]]) -> Client {
-        Client { bad, answers: answers.iter().map(|a| a.to_vec()).collect() }
+        Client { bad, answers: answers.iter().map(|a| a.to_vec()).collect(), sent_by: String::new() }
     }
 
     fn seen(clients: Vec<Client>) -> Observation {

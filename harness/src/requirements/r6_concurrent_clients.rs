@@ -44,6 +44,8 @@ struct Client {
     alone: Option<Vec<u8>>,
     /// With all the others.
     together: Vec<Vec<u8>>,
+    /// The call that sent the last of that.
+    sent_by: String,
 }
 
 /// What was seen in one round.
@@ -145,6 +147,7 @@ fn observe(
             request: request(number),
             alone: alone[number].clone(),
             together: session.clients.get(*id).lines().iter().map(|line| line.to_vec()).collect(),
+            sent_by: session.sent_by(*id),
         })
         .collect();
     for id in ids {
@@ -162,9 +165,11 @@ fn judge(o: &Observation) -> Finding {
         Mix::Free => "nobody held",
     };
     let place = format!("round {}: {how}", o.round + 1);
-    let fail = |observed: String, hint: &str| Finding::fail(expected.clone(), observed, place.clone(), hint);
     for (number, client) in o.clients.iter().enumerate() {
         let asked = client.request.strip_suffix(b"\n").unwrap_or(&client.request);
+        let fail = |observed: String, hint: &str| {
+            Finding::fail(expected.clone(), observed, format!("{}; {place}", client.sent_by), hint)
+        };
         let who = format!("client {} asked {}", number + 1, shown(asked));
         let Some(alone) = &client.alone else {
             return fail(format!("{who} alone and got no answer"), "try it by hand: one client, one line");
@@ -211,7 +216,12 @@ mod tests {
                     true => b"ERROR: invalid input".to_vec(),
                     false => format!("result: {number}").into_bytes(),
                 };
-                Client { request, alone: Some(answer.clone()), together: vec![answer] }
+                Client {
+                    request,
+                    alone: Some(answer.clone()),
+                    together: vec![answer],
+                    sent_by: String::new(),
+                }
             })
             .collect();
         Observation { round: 0, mix: Mix::Free, clients, end: Ended::Reached, stuck: String::new() }

@@ -121,7 +121,14 @@ fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
         None => Vec::new(),
         Some((from, _)) => waits(Class::Poll)
             .filter(|(_, _, call)| call.entered >= from)
-            .map(|(_, tid, call)| format!("{} called {}", session.tracer.name(tid), call.name))
+            .map(|(_, tid, call)| {
+                format!(
+                    "{} called {}{}",
+                    session.tracer.name(tid),
+                    call.name,
+                    session.tracer.at_place(call.caller)
+                )
+            })
             .collect(),
     };
     Ok(Observation { epoll: first.map(|(_, name)| name), forbidden, looks, doing })

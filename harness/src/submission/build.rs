@@ -9,7 +9,7 @@ use super::{
 use crate::error::{HarnessError, RunError, SubmissionError};
 use std::{
     ffi::OsString,
-    io,
+    fs, io,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -46,9 +46,13 @@ pub(super) fn build(submission: &Submission) -> Result<Program, RunError> {
         .map_err(|e| HarnessError::system("making a private folder for the build", e))?;
     let root =
         private.path().canonicalize().map_err(|e| HarnessError::system("finding the private folder", e))?;
+    // A compiler that is killed leaves its temporary files behind; here they go with everything else.
+    let temporary = root.join("tmp");
+    fs::create_dir(&temporary).map_err(|e| HarnessError::system("making a folder for temporary files", e))?;
     let job = Job {
         submission,
         source: root.join("source"),
+        temporary,
         left_out: copy_tree(&submission.path, &root.join("source"), &Limits::SUBMISSION)?,
     };
     let executable = match submission.kind {
@@ -62,6 +66,8 @@ struct Job<'a> {
     submission: &'a Submission,
     /// The private copy.
     source: PathBuf,
+    /// Where the compiler may put what it needs for a moment.
+    temporary: PathBuf,
     /// Links that were not copied, because they lead out of the folder.
     left_out: Vec<PathBuf>,
 }
@@ -108,7 +114,7 @@ impl Job<'_> {
         said: &str,
         missing: &str,
     ) -> Result<(), RunError> {
-        command.current_dir(&self.source).env("LC_ALL", "C");
+        command.current_dir(&self.source).env("LC_ALL", "C").env("TMPDIR", &self.temporary);
         for name in FOREIGN {
             command.env_remove(name);
         }
@@ -139,6 +145,7 @@ impl Job<'_> {
     /// The compiler's words with the file names of the folder that was handed in, bounded.
     fn words(&self, output: &str) -> String {
         let copy = self.source.display().to_string();
+        let output = output.replace(&format!("{}/", self.temporary.display()), "");
         let output = output.replace(&format!("{copy}/"), "").replace(&copy, &self.given().to_string());
         let mut lines: Vec<&str> = output.trim_end().lines().collect();
         let more = lines.len().saturating_sub(SHOWN_LINES);
@@ -171,7 +178,6 @@ fn c_arguments(folder: &Path) -> Result<Vec<OsString>, SubmissionError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     const MAIN: &str = "int main(void) { return 0; }\n";
 

@@ -16,7 +16,7 @@ use super::{
     clients::{Client, ClientId, Clients, Link},
     interposer::Interposer,
     machine::stretched,
-    tracer::{Tracer, ledger::Object},
+    tracer::{Tracer, event::Call, ledger::Object, syscalls::Class},
 };
 use crate::{
     error::{HarnessError, Trouble},
@@ -106,6 +106,27 @@ impl Session {
     pub fn server_side(&self, id: ClientId) -> Option<&Object> {
         let ledger = self.tracer.ledger();
         ledger.connection(self.clients.get(id).port()).map(|object| ledger.object(object))
+    }
+
+    /// Which call of which thread sent a client the last thing it got:
+    /// `main thread (tid 7), sendto(fd 9, a client socket) at server.c:120 (flush)`.
+    pub fn sent_by(&self, id: ClientId) -> String {
+        let connection = self.tracer.ledger().connection(self.clients.get(id).port());
+        let last = self.tracer.events().iter().rev().find_map(|event| {
+            let sends =
+                |call: &&Call| call.class == Class::Send && call.result > 0 && call.object == connection;
+            Some((event.tid, event.call().filter(sends)?))
+        });
+        match last.filter(|_| connection.is_some()) {
+            Some((tid, call)) => format!(
+                "{}, {}(fd {}, the client's socket){}",
+                self.tracer.name(tid),
+                call.name,
+                call.fd(),
+                self.tracer.at_place(call.caller)
+            ),
+            None => "nothing was sent to this client".to_owned(),
+        }
     }
 
     /// Sends a request and waits for its answer; `None` if none comes.

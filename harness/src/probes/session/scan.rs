@@ -41,14 +41,25 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// `main thread (tid 7) sleeps in epoll_wait; worker 1 (tid 8) is held mid-task`.
+    /// `main thread (tid 7) sleeping in epoll_wait; worker 1 (tid 8) and 3 more: held mid-task`.
     pub fn describe(&self) -> String {
         if self.threads.is_empty() {
             return "no thread is alive".to_owned();
         }
-        let each: Vec<String> =
-            self.threads.iter().map(|t| format!("{} (tid {}) {}", t.role, t.tid, t.doing)).collect();
-        each.join("; ")
+        let mut groups: Vec<(&ThreadSeen, usize)> = Vec::new();
+        for thread in &self.threads {
+            match groups.iter_mut().find(|(first, _)| first.doing == thread.doing && first.role != Role::Main)
+            {
+                Some((_, more)) => *more += 1,
+                None => groups.push((thread, 0)),
+            }
+        }
+        let words = groups.iter().map(|(first, more)| {
+            let name = format!("{} (tid {})", first.role, first.tid);
+            let more = if *more > 0 { format!(" and {more} more:") } else { String::new() };
+            format!("{name}{more} {}", first.doing)
+        });
+        words.collect::<Vec<_>>().join("; ")
     }
 
     /// The main thread.
@@ -71,13 +82,30 @@ impl Session {
                     role: thread.role,
                     held: thread.is_held(),
                     asleep: thread.is_held() || state.is_some_and(|s| s.asleep),
-                    doing: doing(thread, state.as_ref()),
+                    doing: self.doing(thread, state.as_ref()),
                     cpu: state.map_or(Duration::ZERO, |s| s.cpu),
                 }
             })
             .collect();
         threads.sort_by_key(|t| t.role);
         Snapshot { threads }
+    }
+
+    fn doing(&self, thread: &Thread, state: Option<&ThreadState>) -> String {
+        let Some(state) = state else { return "ending".to_owned() };
+        let at = |caller| self.tracer.at_place(caller);
+        if thread.is_held() {
+            return "held mid-task".to_owned();
+        }
+        if let Some(waiting) = thread.waiting {
+            return format!("{waiting}{}", at(thread.waiting_at));
+        }
+        match (&thread.inside, state.asleep) {
+            (Some(inside), true) => format!("sleeping in {}{}", inside.call.name, at(inside.caller)),
+            (Some(inside), false) => format!("in {}{}", inside.call.name, at(inside.caller)),
+            (None, true) => "sleeping".to_owned(),
+            (None, false) => "running".to_owned(),
+        }
     }
 
     /// Looks once. `Some` if nothing can happen any more unless somebody does something or a deadline of the server passes.
@@ -110,18 +138,30 @@ impl Session {
     }
 }
 
-fn doing(thread: &Thread, state: Option<&ThreadState>) -> String {
-    if thread.is_held() {
-        return "is held mid-task".to_owned();
-    }
-    let Some(state) = state else { return "is ending".to_owned() };
-    if let Some(waiting) = thread.waiting {
-        return waiting.to_string();
-    }
-    match (&thread.inside, state.asleep) {
-        (Some(inside), true) => format!("sleeps in {}", inside.call.name),
-        (Some(inside), false) => format!("is in {}", inside.call.name),
-        (None, true) => "sleeps".to_owned(),
-        (None, false) => "is running".to_owned(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_do_the_same_are_named_together() {
+        let seen = |tid, role, doing: &str| ThreadSeen {
+            tid,
+            role,
+            held: false,
+            asleep: true,
+            doing: doing.into(),
+            cpu: Duration::ZERO,
+        };
+        let threads = vec![
+            seen(7, Role::Main, "sleeping in epoll_wait"),
+            seen(8, Role::Worker(1), "held mid-task"),
+            seen(9, Role::Worker(2), "waiting for the lock at 0x10"),
+            seen(10, Role::Worker(3), "held mid-task"),
+        ];
+        assert_eq!(
+            Snapshot { threads }.describe(),
+            "main thread (tid 7) sleeping in epoll_wait; worker 1 (tid 8) and 1 more: held mid-task; \
+             worker 2 (tid 9) waiting for the lock at 0x10"
+        );
     }
 }

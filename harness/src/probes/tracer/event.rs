@@ -45,6 +45,8 @@ pub struct Call {
     pub args: [u64; 6],
     /// What its descriptor stood for when it was called.
     pub object: Option<ObjectId>,
+    /// The address in the submission's code to which it returns, where that is known.
+    pub caller: Option<u64>,
     /// How many events the stream held when it was called: what stands before that had happened by then.
     pub entered: usize,
     /// Its result: 0 or more, or minus the error number.

@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     fn call(class: Class, name: &'static str, args: [u64; 6], object: Option<ObjectId>, result: i64) -> Call {
-        Call { name, class, args, object, entered: 0, result }
+        Call { name, class, args, object, caller: None, entered: 0, result }
     }
 
     /// A ledger after the call, made with whatever its first argument stands for.

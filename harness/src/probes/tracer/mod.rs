@@ -8,31 +8,29 @@ mod filter;
 mod holds;
 pub mod kernel;
 pub mod ledger;
+mod origin;
 mod ptrace;
-mod usable;
+mod stops;
 pub mod syscalls;
 pub mod thread;
+mod usable;
 
 pub use filter::filter;
 pub use holds::At;
 pub use usable::usable;
 
-use crate::{
-    error::HarnessError,
-    probes::interposer::{MARKER_CALL, Marker, Op},
-};
-use event::{Call, Event, What};
-use holds::{Candidate, Idle};
-use ledger::{Extra, Ledger};
+use crate::error::HarnessError;
+use event::Event;
+use holds::Idle;
+use ledger::Ledger;
 use nix::unistd::Pid;
-use ptrace::{Resume, Stop};
+use origin::Origin;
 use std::{
     collections::BTreeMap,
     os::fd::OwnedFd,
     time::{Duration, Instant},
 };
-use syscalls::Class;
-use thread::{Inside, Role, Thread, Waiting};
+use thread::{Role, Thread, Waiting};
 
 /// How many events are kept. A server that spins makes tens of thousands a second; the first ones tell the story.
 const MOST_EVENTS: usize = 500_000;
@@ -52,6 +50,7 @@ pub struct Tracer {
     leader: Pid,
     pidfd: Option<OwnedFd>,
     launched: Instant,
+    origin: Option<Origin>,
     threads: BTreeMap<i32, Thread>,
     ledger: Ledger,
     events: Vec<Event>,
@@ -77,6 +76,7 @@ impl Tracer {
             leader,
             pidfd: kernel::pidfd(leader),
             launched: Instant::now(),
+            origin: None,
             threads: BTreeMap::from([(leader.as_raw(), main)]),
             ledger: Ledger::default(),
             events: Vec::new(),
@@ -141,6 +141,16 @@ impl Tracer {
     /// `worker 2 (tid 4711)`, also for a thread that has ended.
     pub fn name(&self, tid: i32) -> String {
         self.threads.get(&tid).map_or_else(|| format!("tid {tid}"), Thread::name)
+    }
+
+    /// `file.c:12 (function)`, for the address in the submission to which a call returns, as far as debug information tells.
+    pub fn place(&self, caller: Option<u64>) -> Option<String> {
+        self.origin.as_ref()?.place(caller?)
+    }
+
+    /// ` at file.c:12 (function)`, or nothing.
+    pub fn at_place(&self, caller: Option<u64>) -> String {
+        self.place(caller).map_or_else(String::new, |place| format!(" at {place}"))
     }
 
     /// The id of the main thread, which is the process's.
@@ -239,197 +249,5 @@ impl Tracer {
             self.release(tid)?;
         }
         Ok(())
-    }
-
-    fn handle(&mut self, tid: i32, stop: Stop) -> Result<(), HarnessError> {
-        if !self.threads.contains_key(&tid) && !matches!(stop, Stop::Exited(_) | Stop::Killed(_)) {
-            // Its first stop may come before the one in which its maker reports it.
-            self.begin(tid);
-        }
-        match stop {
-            Stop::Exited(status) => return Ok(self.reaped(tid, End::Status(status))),
-            Stop::Killed(signal) => return Ok(self.reaped(tid, End::Signal(signal))),
-            Stop::Entry => return self.at_entry(tid),
-            Stop::Exit => return self.at_exit(tid),
-            Stop::Made(child) => {
-                if child != 0 && !self.threads.contains_key(&child) {
-                    self.begin(child);
-                }
-                if let Some(thread) = self.threads.get_mut(&tid) {
-                    thread.made_last = Some(child);
-                }
-            }
-            Stop::Exec => {
-                self.executed |= tid == self.main();
-                self.log(tid, What::Exec);
-            }
-            // A thread that was held and then killed with its process comes by here too, and must run to its end.
-            Stop::Ending => self.ended(tid),
-            Stop::Fresh => {}
-            Stop::JobControl => return ptrace::resume(tid, Resume::Stopped),
-            Stop::Signal(signal) => {
-                self.log(tid, What::Signal(signal));
-                return ptrace::resume(tid, Resume::With(signal));
-            }
-        }
-        ptrace::resume(tid, Resume::Free)
-    }
-
-    fn log(&mut self, tid: i32, what: What) {
-        self.seen += 1;
-        if self.events.len() < MOST_EVENTS {
-            self.events.push(Event { at: self.launched.elapsed(), tid, what });
-        }
-    }
-
-    fn begin(&mut self, tid: i32) {
-        let of_server = crate::probes::proc::process_of(tid).is_none_or(|process| process == self.main());
-        let role = if of_server {
-            self.workers += 1;
-            Role::Worker(self.workers)
-        } else {
-            Role::Child
-        };
-        let mut thread = Thread::new(tid, role, self.now());
-        if self.arm_newcomers && of_server {
-            thread.hold.arm(Idle::Unseen);
-        }
-        self.threads.insert(tid, thread);
-        self.log(tid, What::Began);
-    }
-
-    fn ended(&mut self, tid: i32) {
-        let now = self.now();
-        let Some(thread) = self.threads.get_mut(&tid).filter(|thread| thread.ended.is_none()) else { return };
-        thread.ended = Some(now);
-        thread.hold = holds::Hold::default();
-        self.log(tid, What::Ended);
-    }
-
-    fn reaped(&mut self, tid: i32, end: End) {
-        self.ended(tid);
-        if let Some(thread) = self.threads.get_mut(&tid) {
-            thread.reaped = true;
-        }
-        if tid == self.main() {
-            self.end = Some((end, self.now()));
-        }
-    }
-
-    fn at_entry(&mut self, tid: i32) -> Result<(), HarnessError> {
-        let Some((number, args)) = ptrace::entry(tid) else { return Ok(()) };
-        let resume = if number == MARKER_CALL {
-            if let Some(marker) = Marker::decode(&args) {
-                self.at_marker(tid, marker);
-            }
-            Resume::Free
-        } else {
-            self.at_call(tid, number, args);
-            Resume::ToExit
-        };
-        match self.threads.get(&tid) {
-            Some(thread) if thread.is_held() => Ok(()),
-            _ => ptrace::resume(tid, resume),
-        }
-    }
-
-    fn at_marker(&mut self, tid: i32, marker: Marker) {
-        self.log(tid, What::Marker(marker));
-        self.markers = true;
-        let made_last = self.threads.get(&tid).and_then(|t| t.made_last);
-        match marker.op {
-            Op::ThreadCreated | Op::ThreadCreatedDetached => {
-                if let Some(made) = made_last.and_then(|made| self.threads.get_mut(&made)) {
-                    made.handle = Some(marker.object);
-                    made.detached = marker.op == Op::ThreadCreatedDetached;
-                }
-            }
-            Op::JoinEnd | Op::Detached if marker.more == 0 => {
-                // A handle is used again when its thread is gone: the newest is meant.
-                let of_handle =
-                    self.threads.values_mut().filter(|t| t.handle == Some(marker.object) && !t.joined);
-                if let Some(thread) = of_handle.max_by_key(|t| t.began) {
-                    thread.joined |= marker.op == Op::JoinEnd;
-                    thread.detached |= marker.op == Op::Detached;
-                }
-            }
-            _ => {}
-        }
-        if let Some(thread) = self.threads.get_mut(&tid) {
-            thread.note(&marker);
-            thread.hold.decide(Candidate::Marker(&marker), thread.locks.len());
-        }
-    }
-
-    fn at_call(&mut self, tid: i32, number: u64, args: [u64; 6]) {
-        let Some(call) = syscalls::traced(number) else { return };
-        if call.class == Class::ExitGroup {
-            self.log(tid, What::ExitGroup(args[0] as i32));
-        }
-        let Some(thread) = self.threads.get_mut(&tid) else { return };
-        let of_server = thread.role != Role::Child;
-        let object = of_server.then(|| self.ledger.at(descriptor(call.name, &args))).flatten();
-        if of_server {
-            self.ledger.enter(call.name, &args);
-        }
-        thread.inside = Some(Inside { call, args, object, entered: self.seen });
-        thread.hold.decide(Candidate::Call(call.name, call.class), thread.locks.len());
-    }
-
-    fn at_exit(&mut self, tid: i32) -> Result<(), HarnessError> {
-        self.came_back(tid);
-        match self.threads.get(&tid) {
-            Some(thread) if thread.is_held() => Ok(()),
-            _ => ptrace::resume(tid, Resume::Free),
-        }
-    }
-
-    fn came_back(&mut self, tid: i32) {
-        let Some(thread) = self.threads.get_mut(&tid) else { return };
-        let Some(inside) = thread.inside.take() else { return };
-        let of_server = thread.role != Role::Child;
-        let Some(result) = ptrace::result(tid) else { return };
-        let Inside { call, args, object, entered } = inside;
-        thread.hold.decide(Candidate::Return(call.name, call.class), thread.locks.len());
-        let call = Call { name: call.name, class: call.class, args, object, entered, result };
-        if of_server {
-            let extra = self.extra(tid, &call);
-            self.ledger.leave(tid, &call, extra);
-        }
-        self.log(tid, What::Call(call));
-    }
-
-    fn extra(&self, tid: i32, call: &Call) -> Extra {
-        if call.error().is_some() {
-            return Extra::default();
-        }
-        let peer = || kernel::peer_port(self.pidfd.as_ref()?, call.result as i32);
-        let pair = |at: usize| {
-            let bytes: [u8; 8] = ptrace::read(tid, call.args[at])?;
-            let (first, second) = bytes.split_at(4);
-            Some([i32::from_ne_bytes(first.try_into().ok()?), i32::from_ne_bytes(second.try_into().ok()?)])
-        };
-        match call.class {
-            Class::Accept => Extra { peer: peer(), ..Extra::default() },
-            Class::Pipe => {
-                Extra { pair: pair(if call.name == "socketpair" { 3 } else { 0 }), ..Extra::default() }
-            }
-            Class::EpollControl => Extra {
-                mask: ptrace::read(tid, call.args[3]).map_or(0, u32::from_ne_bytes),
-                ..Extra::default()
-            },
-            _ => Extra::default(),
-        }
-    }
-}
-
-/// The descriptor that a call is about; a number that stands for nothing if it has none.
-fn descriptor(name: &str, args: &[u64; 6]) -> i32 {
-    const NONE: i32 = -1;
-    match name {
-        "socket" | "socketpair" | "pipe" | "pipe2" | "eventfd" | "eventfd2" | "epoll_create"
-        | "epoll_create1" | "timerfd_create" | "open" | "openat" | "poll" | "ppoll" | "select"
-        | "pselect6" | "io_uring_setup" | "exit_group" | "close_range" => NONE,
-        _ => args[0] as i32,
     }
 }

@@ -125,13 +125,24 @@ pub fn resume(tid: i32, how: Resume) -> Result<(), HarnessError> {
     }
 }
 
-/// The number and the arguments of the call at whose entry a thread is stopped. `None` if it was killed there.
-pub fn entry(tid: i32) -> Option<(u64, [u64; 6])> {
+/// A call that a thread is about to make.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its number.
+    pub number: u64,
+    /// Its arguments.
+    pub args: [u64; 6],
+    /// Where the thread's stack ends.
+    pub stack: u64,
+}
+
+/// The call at whose entry a thread is stopped. `None` if it was killed there.
+pub fn entry(tid: i32) -> Option<Entry> {
     let info = ptrace::syscall_info(Pid::from_raw(tid)).ok()?;
     (info.op == libc::PTRACE_SYSCALL_INFO_SECCOMP).then(|| {
         // SAFETY: `op` says that the kernel filled in this member of the union.
         let entry = unsafe { info.u.seccomp };
-        (entry.nr, entry.args)
+        Entry { number: entry.nr, args: entry.args, stack: info.stack_pointer }
     })
 }
 

@@ -46,10 +46,10 @@ pub enum Waiting {
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Cond { cond, .. } => write!(f, "waits for the condition variable at {cond:#x}"),
-            Self::Lock(lock) => write!(f, "waits for the lock at {lock:#x}"),
-            Self::Sem(sem) => write!(f, "waits for the semaphore at {sem:#x}"),
-            Self::Join(_) => write!(f, "waits in pthread_join"),
+            Self::Cond { cond, .. } => write!(f, "waiting for the condition variable at {cond:#x}"),
+            Self::Lock(lock) => write!(f, "waiting for the lock at {lock:#x}"),
+            Self::Sem(sem) => write!(f, "waiting for the semaphore at {sem:#x}"),
+            Self::Join(_) => write!(f, "waiting in pthread_join"),
         }
     }
 }
@@ -63,6 +63,8 @@ pub struct Inside {
     pub args: [u64; 6],
     /// What its descriptor stood for.
     pub object: Option<ObjectId>,
+    /// The address in the submission's code to which it returns, where that is known.
+    pub caller: Option<u64>,
     /// How many events the stream held when it was made.
     pub entered: usize,
 }
@@ -82,6 +84,8 @@ pub struct Thread {
     pub(super) reaped: bool,
     /// Its pthread handle, once the thread that made it has announced it.
     pub handle: Option<u64>,
+    /// The address in the submission's code at which it was made.
+    pub made_at: Option<u64>,
     /// Somebody joined it.
     pub joined: bool,
     /// Nobody can join it.
@@ -90,6 +94,8 @@ pub struct Thread {
     pub locks: Vec<u64>,
     /// The wait that it is in.
     pub waiting: Option<Waiting>,
+    /// The address in the submission's code at which it waits.
+    pub waiting_at: Option<u64>,
     /// The traced call that it is in.
     pub inside: Option<Inside>,
     /// The thread that it made last: the next creation that it announces is that one's.
@@ -108,10 +114,12 @@ impl Thread {
             ended: None,
             reaped: false,
             handle: None,
+            made_at: None,
             joined: false,
             detached: false,
             locks: Vec::new(),
             waiting: None,
+            waiting_at: None,
             inside: None,
             made_last: None,
             hold: Hold::default(),
@@ -149,6 +157,9 @@ impl Thread {
             Op::JoinBegin => self.waiting = Some(Waiting::Join(object)),
             Op::CondWoken | Op::SemTaken | Op::JoinEnd => self.waiting = None,
             _ => {}
+        }
+        if self.waiting.is_some() {
+            self.waiting_at = Some(marker.caller);
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::{
 };
 use caught::{Panicked, caught};
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     sync::{
         atomic::{AtomicUsize, Ordering},
@@ -71,10 +72,14 @@ impl<'a> Plan<'a> {
     /// The rules that get a verdict, in the order of the ids.
     fn rules(&self) -> Vec<&'a Rule> {
         let asked = |rule: &&Rule| self.only.as_ref().is_none_or(|only| only.contains(&rule.id));
-        let known = |rule: &&Rule| self.registry.iter().any(|r| r.id() == rule.id);
+        let known = |rule: &&Rule| self.requirement(rule.id).is_some();
         let mut rules: Vec<&Rule> = self.quest.requirements.iter().filter(asked).filter(known).collect();
         rules.sort_by_key(|rule| rule.id);
         rules
+    }
+
+    fn requirement(&self, id: Id) -> Option<&'a dyn Requirement> {
+        self.registry.iter().copied().find(|requirement| requirement.id() == id)
     }
 
     /// The one command that shows this verdict again.
@@ -143,7 +148,7 @@ enum News {
     Interrupted,
 }
 
-/// Each lane takes the next rule until there is none. All events are told on the calling thread, and verdicts in the order of
+/// Each lane takes the next rule until there is none; with several lanes the longest begin. All events are told on the calling thread, and verdicts in the order of
 /// the ids, however many lanes there are.
 fn check_all(
     plan: &Plan<'_>,
@@ -151,16 +156,21 @@ fn check_all(
     rules: &[&Rule],
     on: &mut dyn FnMut(Event<'_>),
 ) -> Result<Vec<Verdict>, RunError> {
+    let cost = |at: usize| plan.requirement(rules[at].id).map_or(0, |requirement| requirement.cost());
+    let mut order: Vec<usize> = (0..rules.len()).collect();
+    if plan.lanes > 1 {
+        order.sort_by_key(|at| Reverse(cost(*at)));
+    }
     let next = AtomicUsize::new(0);
     let (sender, news) = mpsc::channel();
     let lane = |sender: mpsc::Sender<News>| {
-        while let Some((at, rule)) = take(&next, rules) {
+        while let Some(at) = order.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
             let message = match interrupt::requested() {
                 true => None,
                 false => {
                     // Nobody listens only when the caller is unwinding; then there is nobody to tell.
                     let _ = sender.send(News::Started(at));
-                    check(plan, program, rule)
+                    check(plan, program, rules[at])
                 }
             };
             let stop = message.is_none();
@@ -195,14 +205,9 @@ fn check_all(
     })
 }
 
-fn take<'a>(next: &AtomicUsize, rules: &[&'a Rule]) -> Option<(usize, &'a Rule)> {
-    let at = next.fetch_add(1, Ordering::Relaxed);
-    rules.get(at).map(|rule| (at, *rule))
-}
-
 /// One verdict; `None` when the user interrupted.
 fn check(plan: &Plan<'_>, program: &Program, rule: &Rule) -> Option<Verdict> {
-    let requirement = plan.registry.iter().find(|requirement| requirement.id() == rule.id)?;
+    let requirement = plan.requirement(rule.id)?;
     let started = Instant::now();
     let result = caught(|| requirement.check(&Context { program, seed: plan.seed }));
     let finding = match result {

@@ -256,6 +256,33 @@ fn every_requirement_is_described_and_worth_something() {
 }
 
 #[test]
+fn every_link_in_a_document_leads_somewhere() {
+    let mut folders = vec![root().join("docs"), root().join("quests")];
+    let mut documents = vec![root().join("README.md")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false if path.extension().is_some_and(|end| end == "md") => documents.push(path),
+                false => {}
+            }
+        }
+    }
+    let mut wrong = Vec::new();
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        for rest in text.split("](").skip(1) {
+            let link = rest.split([')', '#']).next().unwrap_or_default();
+            if !link.is_empty() && !link.contains("://") && !document.parent().unwrap().join(link).exists() {
+                wrong.push(format!("{}: {link}", document.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn the_registry_is_in_the_order_of_the_ids_and_every_quest_asks_only_for_what_is_in_it() {
     let ids: Vec<_> = REGISTRY.iter().map(|requirement| requirement.id()).collect();
     assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");

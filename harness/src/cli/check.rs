@@ -18,6 +18,7 @@ use std::{
     io::{self, Write},
     mem,
     path::PathBuf,
+    thread,
     time::Instant,
 };
 
@@ -80,6 +81,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     plan.only = only;
     plan.seed = arguments.seed;
     plan.strict = arguments.strict;
+    // More would not make it faster: a check mostly waits for a server's threads to take turns with the tracer.
+    plan.lanes = thread::available_parallelism().map_or(1, |cores| cores.get().min(2));
 
     let started = Instant::now();
     let mut writer = Writer::new(arguments, &plan)?;

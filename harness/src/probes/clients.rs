@@ -1,7 +1,7 @@
 //! Clients: many connections at once from one thread, scripted bytes in, bytes and times out.
 
 use super::tracer::kernel::unacknowledged;
-use crate::error::HarnessError;
+use crate::{error::HarnessError, submission::launch::nobody_forks};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags},
@@ -245,6 +245,7 @@ impl Clients {
 
     /// Closes the connection in good order.
     pub fn close(&mut self, id: ClientId) {
+        let _guard = nobody_forks();
         self.list[id].socket = None;
         self.list[id].link = Link::Closed;
     }

@@ -38,6 +38,11 @@ pub trait Requirement: Sync {
     /// by blank lines.
     fn about(&self) -> &'static str;
 
+    /// How long it takes on a right submission, in tenths of a second: where several run at a time, the long ones begin.
+    fn cost(&self) -> u32 {
+        1
+    }
+
     /// Observes and judges.
     ///
     /// # Errors

@@ -211,9 +211,7 @@ fn judge(o: &Observation) -> Finding {
     }
     match o.end {
         _ if o.answered == clients => Finding::pass(
-            format!(
-                "CAPACITY to WORKERS + CAPACITY + 1 requests are taken while every worker is held; all are answered"
-            ),
+            "CAPACITY to WORKERS + CAPACITY + 1 requests are taken while every worker is held; all are answered",
             format!(
                 "{workers} workers, CAPACITY {capacity}: {in_hand} of {clients} taken, then all answered"
             ),

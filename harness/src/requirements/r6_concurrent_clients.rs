@@ -76,6 +76,10 @@ impl Requirement for ConcurrentClients {
          Decides: one line for each client, equal to the one it got alone."
     }
 
+    fn cost(&self) -> u32 {
+        4
+    }
+
     fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {
         let mut session = Session::launch(context.program, &Setup::new(WORKERS, CAPACITY))?;
         let mut random = fastrand::Rng::with_seed(context.seed);

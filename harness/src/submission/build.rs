@@ -4,7 +4,7 @@ use super::{
     Kind, Program, Submission,
     command::{Ended, run},
     copy::{Limits, copy_tree},
-    recognise::c_sources,
+    recognise::{c_sources, is_c},
 };
 use crate::error::{HarnessError, RunError, SubmissionError};
 use std::{
@@ -74,7 +74,7 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn gcc(&self) -> Result<PathBuf, RunError> {
-        if let Some(link) = self.left_out.iter().find(|link| link.extension().is_some_and(|end| end == "c")) {
+        if let Some(link) = self.left_out.iter().find(|link| is_c(link)) {
             return Err(SubmissionError::NotASubmission(format!(
                 "{} is a link that leads out of the folder; put the file itself there",
                 self.submission.given.join(link).display()

@@ -2,10 +2,11 @@
 
 #![allow(unsafe_code)]
 
+use super::captured::Captured;
 use crate::error::HarnessError;
 use nix::{
     errno::Errno,
-    fcntl::{FcntlArg, OFlag, fcntl},
+    fcntl::OFlag,
     sys::{
         resource::{Resource, setrlimit},
         signal::{
@@ -13,23 +14,36 @@ use nix::{
         },
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, read, setpgid},
+    unistd::{
+        ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, read, setpgid, write,
+    },
 };
 use seccompiler::{BpfProgram, apply_filter};
 use std::{
     convert::Infallible,
     ffi::{CString, OsStr, c_char},
     fs::File,
-    io::{self, Read},
-    os::{fd::AsFd, fd::OwnedFd, unix::ffi::OsStrExt},
+    io,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// The exit status of a child that could not become the program; the error number stands in for it where it fits.
 pub const EXEC_FAILED: i32 = 126;
 
-/// How much of a server's output is kept: this many bytes of its beginning and as many of its end.
-const KEPT_OUTPUT: usize = 16 * 1024;
+/// Held while a new process still has copies of this process's descriptors.
+static FORKING: Mutex<()> = Mutex::new(());
+
+/// Waits until no process that was just forked holds copies of our descriptors, and keeps it so while the guard lives: only
+/// then does closing the last descriptor of a socket close the connection at once.
+pub fn nobody_forks() -> MutexGuard<'static, ()> {
+    // The lock guards no data that a panic could have left half done.
+    FORKING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What to start, and in which surroundings.
 #[derive(Debug)]
@@ -79,6 +93,7 @@ impl Launch<'_> {
         let dir = c_string(self.dir.as_os_str()).map_err(failed)?;
         let null = OwnedFd::from(File::open("/dev/null").map_err(failed)?);
         let (wait, start) = pipe().map_err(failed)?;
+        let (ready, child_ready) = pipe().map_err(failed)?;
         let (out, child_out) = pipe().map_err(failed)?;
         let (err, child_err) = pipe().map_err(failed)?;
         let child = Child {
@@ -88,14 +103,20 @@ impl Launch<'_> {
             dir: &dir,
             filter: self.filter,
             wait: &wait,
+            ready: &child_ready,
             stdio: [&null, &child_out, &child_err],
         };
+        let guard = nobody_forks();
         // SAFETY: until it is another program, the child calls only async-signal-safe functions (see `Child::become_program`).
         match unsafe { fork() }.map_err(|e| failed(e.into()))? {
             ForkResult::Child => child.run(),
             ForkResult::Parent { child } => {
                 // Also done by the child; whoever comes first, the group is there before anybody signals it.
                 let _ = setpgid(child, child);
+                drop(child_ready);
+                // A byte when the child has closed its copies, the end of the pipe if it could not get so far.
+                let _ = read(&ready, &mut [0]);
+                drop(guard);
                 Ok(Process {
                     pid: child,
                     start: Some(start),
@@ -116,6 +137,7 @@ struct Child<'a> {
     dir: &'a CString,
     filter: Option<&'a BpfProgram>,
     wait: &'a OwnedFd,
+    ready: &'a OwnedFd,
     stdio: [&'a OwnedFd; 3],
 }
 
@@ -148,6 +170,8 @@ impl Child<'_> {
         dup2_stdout(out)?;
         dup2_stderr(err)?;
         chdir(self.dir.as_c_str())?;
+        self.close_copies();
+        write(self.ready, &[1])?;
         // Blocks until the parent says go, with the tracer in place; the end of the pipe means that it is gone.
         if read(self.wait, &mut [0])? == 0 {
             return Err(Errno::ECANCELED);
@@ -158,6 +182,21 @@ impl Child<'_> {
         // SAFETY: both arrays end with a null pointer, and the strings that they point to live as long as `self`'s maker.
         unsafe { libc::execve(self.program.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr()) };
         Err(Errno::last())
+    }
+}
+
+impl Child<'_> {
+    /// Closes every descriptor but the three standard ones and the two pipes: other threads of the parent close sockets
+    /// meanwhile, and mean it.
+    fn close_copies(&self) {
+        let (wait, ready) = (self.wait.as_raw_fd() as u32, self.ready.as_raw_fd() as u32);
+        let (low, high) = (wait.min(ready), wait.max(ready));
+        for (first, last) in [(3, low - 1), (low + 1, high - 1), (high + 1, u32::MAX)] {
+            if first <= last {
+                // SAFETY: closes descriptors of the child alone, and none that it still uses.
+                unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+            }
+        }
     }
 }
 
@@ -219,68 +258,6 @@ impl Drop for Process {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(_) => self.reaped = true,
             }
-        }
-    }
-}
-
-/// What a process printed on one stream, bounded: the beginning and the end are kept.
-#[derive(Debug)]
-pub struct Captured {
-    pipe: Option<File>,
-    head: Vec<u8>,
-    tail: Vec<u8>,
-    dropped: u64,
-}
-
-impl Captured {
-    fn new(pipe: OwnedFd) -> io::Result<Self> {
-        fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        Ok(Self { pipe: Some(File::from(pipe)), head: Vec::new(), tail: Vec::new(), dropped: 0 })
-    }
-
-    /// Takes what has come; never blocks. True if there was anything.
-    pub fn pump(&mut self) -> bool {
-        // Bounded, so that a server that prints without end does not keep the harness from everything else.
-        const MOST_READS: usize = 16;
-        let mut buffer = [0; 16 * 1024];
-        let mut any = false;
-        for _ in 0..MOST_READS {
-            let Some(pipe) = &mut self.pipe else { break };
-            match pipe.read(&mut buffer) {
-                Ok(0) => self.pipe = None,
-                Ok(n) => self.keep(&buffer[..n]),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => break,
-            }
-            any = true;
-        }
-        any
-    }
-
-    fn keep(&mut self, bytes: &[u8]) {
-        let (head, rest) = bytes.split_at(bytes.len().min(KEPT_OUTPUT - self.head.len()));
-        self.head.extend_from_slice(head);
-        self.tail.extend_from_slice(rest);
-        // Cut now and then rather than at every read.
-        if self.tail.len() > 4 * KEPT_OUTPUT {
-            let surplus = self.tail.len() - KEPT_OUTPUT;
-            self.tail.drain(..surplus);
-            self.dropped += surplus as u64;
-        }
-    }
-
-    /// The stream to wait on, while it is open.
-    pub fn pipe(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        self.pipe.as_ref().map(AsFd::as_fd)
-    }
-
-    /// What was printed; what was left out in the middle is said.
-    pub fn text(&self) -> String {
-        let head = String::from_utf8_lossy(&self.head);
-        let tail = String::from_utf8_lossy(&self.tail);
-        match self.dropped {
-            0 => format!("{head}{tail}"),
-            n => format!("{head}\n[{n} bytes left out]\n{tail}"),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! [`Program`] of it in a private copy: the folder that was handed in is never written to.
 
 mod build;
+pub mod captured;
 mod command;
 mod copy;
 mod elf;

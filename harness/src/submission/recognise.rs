@@ -124,8 +124,11 @@ fn executable(path: &Path) -> Result<(), SubmissionError> {
     })
 }
 
-fn is_c(name: &Path) -> bool {
-    name.extension().is_some_and(|end| end == "c") && !name.as_os_str().as_encoded_bytes().starts_with(b".")
+/// Is this a name that `*.c` stands for? Hidden files (an editor's lock, say) and those of folders below are not.
+pub(super) fn is_c(name: &Path) -> bool {
+    name.components().count() == 1
+        && name.extension().is_some_and(|end| end == "c")
+        && !name.as_os_str().as_encoded_bytes().starts_with(b".")
 }
 
 /// At most six names, and how many more there are.

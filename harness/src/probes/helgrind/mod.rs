@@ -5,7 +5,10 @@ mod xml;
 pub use xml::{Access, Frame, Race};
 
 use super::plain::PlainServer;
-use crate::{error::HarnessError, submission::Program};
+use crate::{
+    error::HarnessError,
+    submission::{Program, launch::nobody_forks},
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -81,7 +84,12 @@ pub fn usable() -> Result<String, String> {
 }
 
 fn output(program: &Path, args: &[&str]) -> Result<String, String> {
-    let output = Command::new(program).args(args).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let guard = nobody_forks();
+    let child = command.spawn().map_err(|e| e.to_string())?;
+    drop(guard);
+    let output = child.wait_with_output().map_err(|e| e.to_string())?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {

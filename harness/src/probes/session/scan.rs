@@ -97,6 +97,9 @@ impl Session {
         if thread.is_held() {
             return "held mid-task".to_owned();
         }
+        if thread.stopped {
+            return "stopped by a signal".to_owned();
+        }
         if let Some(waiting) = thread.waiting {
             return format!("{waiting}{}", at(thread.waiting_at));
         }
@@ -120,7 +123,8 @@ impl Session {
             self.scan.quiet.reset();
             return None;
         }
-        let awake = self.tracer.alive().filter(|t| !t.is_held() && t.role != Role::Child).map(|t| t.tid);
+        let free = |t: &&Thread| !t.is_held() && !t.stopped && t.role != Role::Child;
+        let awake = self.tracer.alive().filter(free).map(|t| t.tid);
         let quiet = self.scan.quiet.look(pid, awake);
         let in_flight: Vec<usize> = self.clients.iter().map(|(_, client)| client.in_flight()).collect();
         let arrived = in_flight.iter().all(|bytes| *bytes == 0) || in_flight == self.scan.in_flight;

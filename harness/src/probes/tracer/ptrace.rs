@@ -149,10 +149,11 @@ pub fn entry(tid: i32) -> Option<Entry> {
 /// The result of the call at whose return a thread is stopped: 0 or more, or minus the error number.
 pub fn result(tid: i32) -> Option<i64> {
     let info = ptrace::syscall_info(Pid::from_raw(tid)).ok()?;
-    (info.op == libc::PTRACE_SYSCALL_INFO_EXIT).then(|| {
-        // SAFETY: `op` says that the kernel filled in this member of the union.
-        unsafe { info.u.exit }.sval
-    })
+    if info.op != libc::PTRACE_SYSCALL_INFO_EXIT {
+        return None;
+    }
+    // SAFETY: `op` says that the kernel filled in this member of the union.
+    Some(unsafe { info.u.exit }.sval)
 }
 
 /// Reads `N` bytes of a stopped thread's memory.

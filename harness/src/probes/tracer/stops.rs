@@ -22,9 +22,18 @@ impl Tracer {
             // Its first stop may come before the one in which its maker reports it.
             self.begin(tid);
         }
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.stopped = stop == Stop::JobControl;
+        }
         match stop {
-            Stop::Exited(status) => return Ok(self.reaped(tid, End::Status(status))),
-            Stop::Killed(signal) => return Ok(self.reaped(tid, End::Signal(signal))),
+            Stop::Exited(status) => {
+                self.reaped(tid, End::Status(status));
+                return Ok(());
+            }
+            Stop::Killed(signal) => {
+                self.reaped(tid, End::Signal(signal));
+                return Ok(());
+            }
             Stop::Entry => return self.at_entry(tid),
             Stop::Exit => return self.at_exit(tid),
             Stop::Made(child) => {

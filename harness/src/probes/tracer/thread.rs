@@ -98,6 +98,8 @@ pub struct Thread {
     pub waiting_at: Option<u64>,
     /// The traced call that it is in.
     pub inside: Option<Inside>,
+    /// Job control has stopped it; nobody will continue it.
+    pub stopped: bool,
     /// The thread that it made last: the next creation that it announces is that one's.
     pub(super) made_last: Option<i32>,
     /// Whether and how it is to be held.
@@ -121,6 +123,7 @@ impl Thread {
             waiting: None,
             waiting_at: None,
             inside: None,
+            stopped: false,
             made_last: None,
             hold: Hold::default(),
         }

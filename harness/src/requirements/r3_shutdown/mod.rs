@@ -91,6 +91,10 @@ impl Requirement for Shutdown {
          start on the same port."
     }
 
+    fn cost(&self) -> u32 {
+        15
+    }
+
     fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {
         let mut slowest = Duration::ZERO;
         for situation in SITUATIONS {

@@ -1,0 +1,158 @@
+//! Holds every worker, lets them go, and reads from the trace who talked to whom.
+
+use super::{CLIENTS, Eventfd, Observation, WORKERS};
+use crate::{
+    error::Trouble,
+    probes::{
+        session::{Session, Setup},
+        tracer::{
+            event::Call,
+            ledger::{Kind, ObjectId},
+            syscalls::Class,
+        },
+    },
+    requirements::{
+        Context,
+        common::{Ended, good, stuck, wait_for_answers, worker_turns},
+    },
+};
+use std::collections::BTreeSet;
+
+pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
+    let mut session = Session::launch(context.program, &Setup::new(WORKERS, 64))?;
+    let ids = session.connect_many(CLIENTS)?;
+    session.settle()?;
+    let turns = worker_turns(&session);
+    let from = session.tracer.events().len();
+    session.tracer.arm_mid_task();
+    for (number, id) in ids.iter().enumerate() {
+        session.clients.send(*id, &good(number));
+    }
+    session.settle()?;
+    let held = session.tracer.held();
+    let workers_slept = worker_turns(&session) == turns;
+    let answered =
+        |session: &Session| ids.iter().filter(|id| session.clients.get(**id).answers() > 0).count();
+    let answered_early = answered(&session);
+    session.tracer.release_all()?;
+    let wait = wait_for_answers(&mut session, &ids, 1)?;
+    // The last worker may still be about to write its eventfd.
+    session.settle()?;
+    Ok(Observation {
+        held,
+        workers_slept,
+        answered_early,
+        answered: answered(&session),
+        end: Ended::from(&wait),
+        stuck: stuck(&wait),
+        foreign: foreign_calls(&session),
+        eventfds: eventfds(&session),
+        unannounced: unannounced(&session, from),
+        instead: written_instead(&session),
+    })
+}
+
+/// The calls that came back, with the thread that made them.
+fn calls(session: &Session) -> impl Iterator<Item = (i32, &Call)> {
+    session.tracer.events().iter().filter_map(|event| Some((event.tid, event.call()?)))
+}
+
+fn kind(session: &Session, call: &Call) -> Option<Kind> {
+    call.object.map(|id| session.tracer.ledger().object(id).kind)
+}
+
+fn foreign_calls(session: &Session) -> Vec<String> {
+    let main = session.tracer.main();
+    let socket_call = |call: &Call| {
+        matches!(call.class, Class::Accept | Class::Receive | Class::Send | Class::Shutdown)
+            && kind(session, call).is_some_and(Kind::is_socket)
+    };
+    calls(session)
+        .filter(|(tid, call)| *tid != main && socket_call(call))
+        .map(|(tid, call)| {
+            let what = kind(session, call).map_or("socket", Kind::word);
+            let at = session.tracer.at_place(call.caller);
+            format!("{} called {}(fd {}, a {what}){at}", session.tracer.name(tid), call.name, call.fd())
+        })
+        .collect()
+}
+
+fn is_worker_write(session: &Session, tid: i32, call: &Call, of: Kind) -> bool {
+    tid != session.tracer.main()
+        && call.class == Class::Send
+        && call.result > 0
+        && kind(session, call) == Some(of)
+}
+
+fn eventfds(session: &Session) -> Vec<Eventfd> {
+    let main = session.tracer.main();
+    let ledger = session.tracer.ledger();
+    let waited_on: BTreeSet<ObjectId> = calls(session)
+        .filter(|(tid, call)| *tid == main && call.class == Class::EpollWait)
+        .filter_map(|(_, call)| call.object)
+        .chain(session.tracer.thread(main).and_then(|t| t.inside).and_then(|inside| inside.object))
+        .collect();
+    let mut written: Vec<ObjectId> = Vec::new();
+    let mut found = Vec::new();
+    for (tid, call) in
+        calls(session).filter(|(tid, call)| is_worker_write(session, *tid, call, Kind::Eventfd))
+    {
+        let Some(id) = call.object.filter(|id| !written.contains(id)) else { continue };
+        written.push(id);
+        let watch = ledger.object(id).watch;
+        found.push(Eventfd {
+            fd: call.fd(),
+            watched: watch.is_some_and(|watch| waited_on.contains(&watch.epoll)),
+            edge_triggered: watch.is_some_and(|watch| watch.mask & libc::EPOLLET as u32 != 0),
+            read_by_main: calls(session)
+                .filter(|(tid, c)| {
+                    *tid == main && c.class == Class::Receive && c.object == Some(id) && c.result > 0
+                })
+                .count(),
+            writer: format!(
+                "{}, {}(fd {}){}",
+                session.tracer.name(tid),
+                call.name,
+                call.fd(),
+                session.tracer.at_place(call.caller)
+            ),
+        });
+    }
+    found
+}
+
+/// Answers sent since `from` of which no worker had given notice by an eventfd.
+fn unannounced(session: &Session, from: usize) -> usize {
+    let events = session.tracer.events();
+    let main = session.tracer.main();
+    let first_notice = events[from..]
+        .iter()
+        .filter_map(|event| {
+            event.call().filter(|call| is_worker_write(session, event.tid, call, Kind::Eventfd))
+        })
+        .map(|call| call.entered)
+        .min()
+        .unwrap_or(usize::MAX);
+    events[from..]
+        .iter()
+        .enumerate()
+        .filter(|(_, event)| event.tid == main)
+        .filter_map(|(at, event)| Some((from + at, event.call()?)))
+        .filter(|(_, call)| {
+            call.class == Class::Send
+                && call.result > 0
+                && matches!(kind(session, call), Some(Kind::Connection(_)))
+        })
+        .filter(|(at, _)| *at < first_notice)
+        .count()
+}
+
+fn written_instead(session: &Session) -> Vec<String> {
+    calls(session)
+        .filter(|(tid, call)| is_worker_write(session, *tid, call, Kind::Pipe))
+        .map(|(tid, call)| {
+            let at = session.tracer.at_place(call.caller);
+            format!("{} called {}(fd {}, a pipe){at}", session.tracer.name(tid), call.name, call.fd())
+        })
+        .collect()
+}

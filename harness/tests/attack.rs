@@ -1,0 +1,120 @@
+//! Programs that do not play along: a clear verdict, and nothing left behind.
+
+mod common;
+
+use common::{check, not_passed, with};
+use quest::model::{Id, Outcome};
+use std::fs;
+use tempfile::TempDir;
+
+/// A folder with one C file.
+fn program(source: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("server.c"), source).unwrap();
+    folder
+}
+
+const R1: Id = Id::new('R', 1);
+const R8: Id = Id::new('R', 8);
+
+/// The verdict on one id: its outcome and what was observed.
+fn verdict(source: &str, id: Id) -> (Outcome, String) {
+    let folder = program(source);
+    let run = check(folder.path(), Some(vec![id]));
+    (run.verdicts[0].outcome, run.verdicts[0].evidence.observed.clone())
+}
+
+#[test]
+fn a_program_that_exits_at_once_fails_with_its_status_and_its_words() {
+    let source = r#"
+        #include <stdio.h>
+        int main(void) { fprintf(stderr, "no configuration\n"); return 3; }"#;
+    for id in [R1, R8] {
+        let (outcome, observed) = verdict(source, id);
+        assert_eq!(outcome, Outcome::Fail);
+        assert!(
+            observed.contains("exited with status 3") && observed.contains("no configuration"),
+            "{observed}"
+        );
+    }
+}
+
+#[test]
+fn a_program_that_crashes_at_start_fails_with_the_signal() {
+    let (outcome, observed) = verdict("#include <stdlib.h>\nint main(void) { abort(); }", R1);
+    assert_eq!(outcome, Outcome::Fail);
+    assert!(observed.contains("SIGABRT"), "{observed}");
+}
+
+#[test]
+fn a_program_that_never_listens_fails_without_a_long_wait_when_it_sleeps_for_good() {
+    let (outcome, observed) = verdict("#include <unistd.h>\nint main(void) { return pause(); }", R1);
+    assert_eq!(outcome, Outcome::Fail);
+    assert!(observed.contains("does not listen"), "{observed}");
+}
+
+#[test]
+fn a_program_that_listens_and_says_nothing_fails() {
+    let source = r#"
+        #include <netinet/in.h>
+        #include <stdlib.h>
+        #include <unistd.h>
+        int main(int argc, char **argv) {
+            int fd = socket(AF_INET, SOCK_STREAM, 0);
+            struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(argc > 1 ? atoi(argv[1]) : 0)};
+            if (bind(fd, (struct sockaddr *)&a, sizeof a) || listen(fd, 8)) return 1;
+            return pause();
+        }"#;
+    let (outcome, observed) = verdict(source, R1);
+    assert_eq!(outcome, Outcome::Fail);
+    assert!(observed.contains("does not answer a single request"), "{observed}");
+}
+
+#[test]
+fn a_program_that_prints_without_end_is_drained_and_judged() {
+    // It never listens; what it prints is thrown away, and it is found to be at work and not asleep.
+    let source = r#"
+        #include <stdio.h>
+        int main(void) { for (long i = 0; i < 2000000; i++) puts("a line of output, and another one after it"); return 4; }"#;
+    let (outcome, observed) = verdict(source, R1);
+    assert_eq!(outcome, Outcome::Fail);
+    assert!(observed.contains("exited with status 4"), "{observed}");
+}
+
+#[test]
+fn children_that_leave_the_group_are_gone_afterwards() {
+    // The child starts a session of its own, ignores SIGTERM and writes down who it is.
+    let note = tempfile::NamedTempFile::new().unwrap();
+    let source = format!(
+        r#"
+        #include <signal.h>
+        #include <stdio.h>
+        #include <unistd.h>
+        int main(void) {{
+            if (fork() == 0) {{
+                setsid();
+                signal(SIGTERM, SIG_IGN);
+                FILE *f = fopen("{}", "w");
+                fprintf(f, "%d", getpid());
+                fclose(f);
+                for (;;) pause();
+            }}
+            return pause();
+        }}"#,
+        note.path().display()
+    );
+    let folder = program(&source);
+    let run = check(folder.path(), Some(vec![R1]));
+    assert_eq!(with(&run, Outcome::Fail), [R1], "{}", not_passed(&run));
+    let child = fs::read_to_string(note.path()).unwrap();
+    // Gone, or dead and not yet reaped by whoever inherits orphans here.
+    let state = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_else(|_| ") Z".to_owned());
+    assert!(state.contains(") Z"), "{state}");
+}
+
+#[test]
+fn a_program_that_stops_itself_does_not_stop_the_harness() {
+    let (outcome, observed) =
+        verdict("#include <signal.h>\nint main(void) { raise(SIGSTOP); return 0; }", R1);
+    assert_eq!((outcome, observed.contains("does not listen")), (Outcome::Fail, true), "{observed}");
+}

@@ -1,0 +1,95 @@
+//! What the tests share that check whole programs.
+
+// Each test binary uses its own part of this.
+#![allow(dead_code)]
+
+use quest::{
+    model::{Id, Outcome, Run},
+    quests::{DEFAULT, find},
+    runner::{Command, Plan, run},
+    submission::Submission,
+};
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+use tempfile::TempDir;
+
+/// The folder of the quest.
+pub fn quest_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../quests").join(DEFAULT).canonicalize().unwrap()
+}
+
+/// The `quest.toml` of a broken program: what it must fail, and why.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Broken {
+    pub format_version: u32,
+    pub fails: Vec<Id>,
+    pub why: String,
+    pub rarity: String,
+}
+
+/// The `quest.toml` of a correct program that looks wrong.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    pub format_version: u32,
+    pub looks_wrong: String,
+    pub right_because: String,
+    pub inconclusive: Vec<Id>,
+}
+
+/// The programs in a subfolder of the quest, with their manifests.
+pub fn programs<T: for<'a> Deserialize<'a>>(subfolder: &str) -> BTreeMap<String, T> {
+    let folders = fs::read_dir(quest_folder().join(subfolder)).unwrap().map(|entry| entry.unwrap());
+    folders
+        .map(|folder| {
+            let manifest = folder.path().join("quest.toml");
+            let text =
+                fs::read_to_string(&manifest).unwrap_or_else(|e| panic!("{}: {e}", manifest.display()));
+            let parsed = toml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", manifest.display()));
+            (folder.file_name().into_string().unwrap(), parsed)
+        })
+        .collect()
+}
+
+/// A broken program as a whole: the solution with the files that differ laid over it.
+pub fn overlay(name: &str) -> TempDir {
+    let whole = tempfile::tempdir().unwrap();
+    for folder in [quest_folder().join("solution"), quest_folder().join("broken").join(name)] {
+        for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if file.file_name().unwrap() != "quest.toml" {
+                fs::copy(&file, whole.path().join(file.file_name().unwrap())).unwrap();
+            }
+        }
+    }
+    whole
+}
+
+/// Checks a submission; all ids, or only some.
+pub fn check(path: &Path, only: Option<Vec<Id>>) -> Run {
+    let quest = find(DEFAULT).unwrap().unwrap();
+    let submission = Submission::recognise(path).unwrap();
+    let command = Command { quest: "quest".into(), submission: path.display().to_string() };
+    run(&Plan { only, ..Plan::new(&quest, &submission, command) }, &mut |_| {}).unwrap()
+}
+
+/// The ids with this outcome.
+pub fn with(run: &Run, outcome: Outcome) -> Vec<Id> {
+    run.verdicts.iter().filter(|verdict| verdict.outcome == outcome).map(|verdict| verdict.id).collect()
+}
+
+/// Everything that was not passed, with its evidence: what a failing test should print.
+pub fn not_passed(run: &Run) -> String {
+    run.verdicts
+        .iter()
+        .filter(|verdict| verdict.outcome != Outcome::Pass)
+        .map(|verdict| {
+            let (id, word, evidence) = (verdict.id, verdict.outcome.word(), &verdict.evidence);
+            format!("\n    {id} {word}: {} [{}]", evidence.observed, evidence.place)
+        })
+        .collect()
+}

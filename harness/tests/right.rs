@@ -1,0 +1,44 @@
+//! What is right passes: this repository's server, the C solution, and correct programs that look wrong.
+
+mod common;
+
+use assert_cmd::Command;
+use common::{Variant, check, not_passed, programs, quest_folder, with};
+use predicates::str::contains;
+use quest::{model::Outcome, requirements::REGISTRY};
+use std::path::Path;
+
+#[test]
+fn this_repositorys_server_passes_everything() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    Command::cargo_bin("quest")
+        .unwrap()
+        .arg("check")
+        .arg(root)
+        .assert()
+        .code(0)
+        .stdout(contains("100 of 100 points"));
+}
+
+#[test]
+fn the_c_solution_passes_everything() {
+    let run = check(&quest_folder().join("solution"), None);
+    assert_eq!(with(&run, Outcome::Pass).len(), REGISTRY.len(), "{}", not_passed(&run));
+}
+
+#[test]
+fn a_right_program_that_looks_wrong_is_never_failed() {
+    let mut wrong = String::new();
+    for (name, variant) in programs::<Variant>("variants") {
+        let run = check(&quest_folder().join("variants").join(&name), None);
+        let unexpected = run.verdicts.iter().any(|verdict| match verdict.outcome {
+            Outcome::Pass => false,
+            Outcome::Inconclusive => !variant.inconclusive.contains(&verdict.id),
+            _ => true,
+        });
+        if unexpected {
+            wrong += &format!("\n{name}:{}", not_passed(&run));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}

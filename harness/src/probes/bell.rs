@@ -3,7 +3,7 @@
 use crate::{error::HarnessError, interrupt};
 use nix::{
     errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
+    poll::{PollFd, PollFlags, ppoll},
 };
 use signal_hook::{SigId, consts::SIGCHLD, low_level};
 use std::{
@@ -38,30 +38,31 @@ impl Bell {
         make().map_err(|e| HarnessError::system("listen for SIGCHLD", e))
     }
 
-    /// Waits until the bell rings, a descriptor is ready, the user interrupts, or `longest` is over.
+    /// Waits until the bell rings, a descriptor is ready, the user interrupts, or `longest` is over; true if there was
+    /// something before that.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses poll(2).
+    /// When the kernel refuses ppoll(2).
     pub fn wait<'a>(
         &'a self,
         clients: impl Iterator<Item = PollFd<'a>>,
         output: impl Iterator<Item = BorrowedFd<'a>>,
         longest: Duration,
-    ) -> Result<(), HarnessError> {
+    ) -> Result<bool, HarnessError> {
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut fds = vec![readable(self.hear.as_fd()), readable(interrupt::fd()?)];
         fds.extend(output.map(readable));
         fds.extend(clients);
-        let timeout = PollTimeout::try_from(longest).unwrap_or(PollTimeout::MAX);
-        match poll(&mut fds, timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(e) => return Err(HarnessError::system("wait for the server (poll)", e)),
-        }
+        let ready = match ppoll(&mut fds, Some(longest.into()), None) {
+            Ok(ready) => ready > 0,
+            Err(Errno::EINTR) => true,
+            Err(e) => return Err(HarnessError::system("wait for the server (ppoll)", e)),
+        };
         // Silenced before the owner looks at its children, so that no ring between is lost.
         let mut rings = [0; 256];
         while matches!((&self.hear).read(&mut rings), Ok(n) if n > 0) {}
-        Ok(())
+        Ok(ready)
     }
 }
 

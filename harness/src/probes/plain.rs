@@ -196,7 +196,7 @@ impl PlainServer {
         Ok(moved)
     }
 
-    fn nap(&self, longest: Duration) -> Result<(), HarnessError> {
+    fn nap(&self, longest: Duration) -> Result<bool, HarnessError> {
         let output = [self.process.stdout.pipe(), self.process.stderr.pipe()];
         self.bell.wait(self.clients.poll_fds(), output.into_iter().flatten(), longest)
     }

@@ -180,11 +180,10 @@ impl Session {
         Ok(moved)
     }
 
-    /// Waits until there may be something to pump, at most `longest`.
-    fn nap(&self, longest: Duration) -> Result<(), Trouble> {
+    /// Waits until there may be something to pump, at most `longest`; true if there may be.
+    fn nap(&self, longest: Duration) -> Result<bool, Trouble> {
         let output = [self.process.stdout.pipe(), self.process.stderr.pipe()];
-        self.bell.wait(self.clients.poll_fds(), output.into_iter().flatten(), longest)?;
-        Ok(())
+        Ok(self.bell.wait(self.clients.poll_fds(), output.into_iter().flatten(), longest)?)
     }
 }
 

@@ -22,7 +22,7 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long to wait before looking at /proc again: a thread that falls asleep does not say so.
-pub(super) const TICK: Duration = Duration::from_millis(1);
+pub(super) const TICK: Duration = Duration::from_micros(200);
 
 /// A thread that has gone around this often without anything that matters is spinning.
 const SPIN_TURNS: u64 = 200;
@@ -101,6 +101,11 @@ impl Watch {
         *self = Self { read: self.read, seen: self.seen, ..Self::new() };
     }
 
+    /// Whether some thread has gone round so often for nothing that it may be spinning.
+    fn is_suspicious(&self) -> bool {
+        self.idle_turns.values().any(|turns| *turns >= SPIN_TURNS)
+    }
+
     /// Reads the events that are new.
     pub(super) fn note(&mut self, tracer: &Tracer, clients_moved: bool) {
         let new = &tracer.events()[self.read..];
@@ -155,9 +160,23 @@ impl Session {
     pub fn until(
         &mut self,
         deadline: Duration,
+        goal: impl FnMut(&mut Self) -> bool,
+    ) -> Result<Wait, Trouble> {
+        self.until_patiently(deadline, PATIENCE, goal)
+    }
+
+    /// As [`Session::until`], for a server that may rightly do nothing for so long before it goes on by itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::until`].
+    pub fn until_patiently(
+        &mut self,
+        deadline: Duration,
+        patience: Duration,
         mut goal: impl FnMut(&mut Self) -> bool,
     ) -> Result<Wait, Trouble> {
-        let deadline = stretched(deadline);
+        let (deadline, patience) = (stretched(deadline), stretched(patience));
         let begun = Instant::now();
         self.watch.restart();
         loop {
@@ -165,23 +184,28 @@ impl Session {
             if goal(self) {
                 return Ok(Wait::Reached);
             }
-            if moved && begun.elapsed() < deadline {
-                continue;
-            }
             if self.has_ended() {
                 return Ok(Wait::Ended);
             }
-            let rest = self.at_rest();
-            let patient = self.watch.since.elapsed() < stretched(PATIENCE);
-            if rest.as_ref().is_some_and(|sleep| !sleep.timed)
-                || (!patient && (rest.is_some() || !self.spinning().is_empty()))
+            let late = begun.elapsed() >= deadline;
+            // Looking at every thread is dear, and needless while things move.
+            if !moved && !self.nap(TICK)? {
+                let rest = self.at_rest();
+                let patient = self.watch.since.elapsed() < patience;
+                if rest.as_ref().is_some_and(|sleep| !sleep.timed)
+                    || (!patient && (rest.is_some() || !self.spinning().is_empty()))
+                {
+                    return Ok(Wait::Stalled(self.snapshot()));
+                }
+            } else if self.watch.is_suspicious()
+                && self.watch.since.elapsed() >= patience
+                && !self.spinning().is_empty()
             {
                 return Ok(Wait::Stalled(self.snapshot()));
             }
-            if begun.elapsed() >= deadline {
+            if late {
                 return Ok(Wait::Busy(self.snapshot()));
             }
-            self.nap(TICK)?;
         }
     }
 
@@ -199,21 +223,22 @@ impl Session {
             if self.has_ended() {
                 return Ok(Settled::Ended);
             }
-            if !moved
+            let quiet = !moved && !self.nap(TICK)?;
+            if quiet
                 && let Some(sleep) = self.at_rest()
                 && sleep.napping.iter().all(|tid| self.has_looked(*tid))
             {
                 return Ok(Settled::AtRest(self.snapshot()));
             }
-            let spinning = self.spinning();
-            if !spinning.is_empty() {
-                return Ok(Settled::Spinning(spinning, self.snapshot()));
+            // Whoever spins keeps things moving: asked now and then, because it is dear too.
+            if quiet || self.watch.is_suspicious() {
+                let spinning = self.spinning();
+                if !spinning.is_empty() {
+                    return Ok(Settled::Spinning(spinning, self.snapshot()));
+                }
             }
             if begun.elapsed() >= deadline {
                 return Ok(Settled::Busy(self.snapshot()));
-            }
-            if !moved {
-                self.nap(TICK)?;
             }
         }
     }

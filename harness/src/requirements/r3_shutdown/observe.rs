@@ -90,7 +90,8 @@ fn shut_down(context: &Context<'_>, situation: Situation) -> Result<(Observation
         begun = session.tracer.now();
         session.tracer.release_all()?;
     }
-    let wait = session.until(LIMIT * 5, |session| session.tracer.end().is_some())?;
+    // A server that waits for a time and then ends is slow, not stuck.
+    let wait = session.until_patiently(LIMIT * 5, LIMIT * 5, |session| session.tracer.end().is_some())?;
     // Measured on the stream's own clock; an answer on its way is waited for below.
     let took = session.tracer.end().map_or_else(|| session.tracer.now(), |(_, at)| at).saturating_sub(begun);
     let late = |event: &crate::probes::tracer::event::Event| {

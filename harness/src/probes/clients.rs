@@ -4,7 +4,7 @@ use super::tracer::kernel::unacknowledged;
 use crate::{error::HarnessError, submission::launch::nobody_forks};
 use nix::{
     errno::Errno,
-    poll::{PollFd, PollFlags},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::socket::{
         AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, SockaddrIn, connect, getsockname, getsockopt,
         recv, send, setsockopt, shutdown, socket, sockopt,
@@ -113,7 +113,7 @@ impl Client {
     fn connected(&mut self) -> bool {
         let (Link::Connecting, Some(socket)) = (self.link, &self.socket) else { return false };
         let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
-        if nix::poll::poll(&mut polled, 0u8) != Ok(1) {
+        if poll(&mut polled, PollTimeout::ZERO) != Ok(1) {
             return false;
         }
         self.link = match getsockopt(socket, sockopt::SocketError) {
@@ -272,19 +272,31 @@ impl Clients {
 
     /// Sends and receives what can be without waiting. True if anything moved.
     pub fn pump(&mut self) -> bool {
-        self.list.iter_mut().fold(false, |moved, client| client.pump() | moved)
+        let (ids, mut fds): (Vec<ClientId>, Vec<PollFd<'_>>) = self.waiting().unzip();
+        // One question for all of them: most have nothing to do most of the time.
+        if !matches!(poll(&mut fds, PollTimeout::ZERO), Ok(ready) if ready > 0) {
+            return false;
+        }
+        let ready: Vec<ClientId> =
+            ids.into_iter().zip(fds).filter(|(_, fd)| fd.any() == Some(true)).map(|(id, _)| id).collect();
+        ready.into_iter().fold(false, |moved, id| self.list[id].pump() | moved)
     }
 
     /// What to wait for until there may be something to do.
     pub fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
-        self.list.iter().filter_map(|client| {
+        self.waiting().map(|(_, fd)| fd)
+    }
+
+    /// The clients that wait for something, and for what.
+    fn waiting(&self) -> impl Iterator<Item = (ClientId, PollFd<'_>)> {
+        self.iter().filter_map(|(id, client)| {
             let mut flags = PollFlags::empty();
             flags.set(PollFlags::POLLIN, client.reading && client.link == Link::Open);
             let writes =
                 client.link == Link::Connecting || (client.link == Link::Open && !client.has_sent_all());
             flags.set(PollFlags::POLLOUT, writes);
             let socket = client.socket.as_ref().filter(|_| !flags.is_empty())?;
-            Some(PollFd::new(socket.as_fd(), flags))
+            Some((id, PollFd::new(socket.as_fd(), flags)))
         })
     }
 }
@@ -302,7 +314,7 @@ mod tests {
         while !condition(clients) {
             clients.pump();
             let mut fds: Vec<PollFd<'_>> = clients.poll_fds().collect();
-            nix::poll::poll(&mut fds, 10u8).unwrap();
+            poll(&mut fds, 10u8).unwrap();
         }
     }
 

@@ -7,7 +7,10 @@ use super::{
 use crate::{
     error::Trouble,
     model::{Finding, Id, Outcome},
-    probes::session::{Session, Setup},
+    probes::{
+        clients::ClientId,
+        session::{Session, Setup},
+    },
 };
 
 /// R6.
@@ -83,15 +86,13 @@ impl Requirement for ConcurrentClients {
     fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {
         let mut session = Session::launch(context.program, &Setup::new(WORKERS, CAPACITY))?;
         let mut random = fastrand::Rng::with_seed(context.seed);
-        let mut alone = Vec::new();
-        for number in 0..CLIENTS {
-            let id = session.connect()?;
-            alone.push(session.ask(id, &request(number))?);
-            session.clients.close(id);
-        }
+        let first = session.connect()?;
+        let alone =
+            (0..CLIENTS).map(|number| session.ask(first, &request(number))).collect::<Result<Vec<_>, _>>()?;
+        let ids = session.connect_many(CLIENTS)?;
         let mut finding = None;
         for (round, mix) in ROUNDS.into_iter().enumerate() {
-            let seen = judge(&observe(&mut session, &mut random, &alone, round, mix)?);
+            let seen = judge(&observe(&mut session, &mut random, &ids, &alone, round, mix)?);
             if seen.outcome != Outcome::Pass {
                 return Ok(seen);
             }
@@ -104,12 +105,13 @@ impl Requirement for ConcurrentClients {
 fn observe(
     session: &mut Session,
     random: &mut fastrand::Rng,
+    ids: &[ClientId],
     alone: &[Option<Vec<u8>>],
     round: usize,
     mix: Mix,
 ) -> Result<Observation, Trouble> {
-    let ids = session.connect_many(CLIENTS)?;
     session.settle()?;
+    let before: Vec<usize> = ids.iter().map(|id| session.clients.get(*id).answers()).collect();
     if mix != Mix::Free {
         session.tracer.arm_mid_task();
     }
@@ -142,7 +144,7 @@ fn observe(
         Mix::Free => {}
     }
     session.tracer.release_all()?;
-    let wait = wait_for_answers(session, &ids, 1)?;
+    let wait = wait_for_answers(session, ids, round + 1)?;
     session.settle()?;
     let clients = ids
         .iter()
@@ -150,13 +152,13 @@ fn observe(
         .map(|(number, id)| Client {
             request: request(number),
             alone: alone[number].clone(),
-            together: session.clients.get(*id).lines().iter().map(|line| line.to_vec()).collect(),
+            together: session.clients.get(*id).lines()[before[number]..]
+                .iter()
+                .map(|line| line.to_vec())
+                .collect(),
             sent_by: session.sent_by(*id),
         })
         .collect();
-    for id in ids {
-        session.clients.close(id);
-    }
     Ok(Observation { round, mix, clients, end: Ended::from(&wait), stuck: stuck(&wait) })
 }
 

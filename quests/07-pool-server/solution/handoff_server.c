@@ -36,7 +36,7 @@ enum {
     OWED_LIMIT = 64,        /* a connection that owes this many answers is not read */
     EVENTS_AT_ONCE = 64,    /* events taken from epoll in one turn */
     ACCEPT_RETRY_MS = 1000, /* out of descriptors: look again after this long */
-    FAREWELL_MS = 1000,     /* at shutdown: how long a client may take to read its last answers */
+    FAREWELL_MS = 500,      /* at shutdown: how long a client may take to read its last answers */
 };
 
 struct connection {

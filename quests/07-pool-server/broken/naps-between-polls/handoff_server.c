@@ -35,7 +35,7 @@ enum {
     INPUT_SIZE = 2048,      /* most bytes read at once */
     OWED_LIMIT = 64,        /* a connection that owes this many answers is not read */
     EVENTS_AT_ONCE = 64,    /* events taken from epoll in one turn */
-    FAREWELL_MS = 1000,     /* at shutdown: how long a client may take to read its last answers */
+    FAREWELL_MS = 500,      /* at shutdown: how long a client may take to read its last answers */
 };
 
 struct connection {

@@ -7,7 +7,7 @@ use crate::{
     interrupt,
     model::{Evidence, Finding, Id, Outcome, Run, Verdict},
     quests::{Quest, Rule},
-    requirements::{Context, REGISTRY, Requirement},
+    requirements::{Context, REGISTRY, Requirement, starts},
     submission::{Program, Submission},
 };
 use caught::{Panicked, caught};
@@ -39,6 +39,8 @@ pub struct Plan<'a> {
     pub strict: bool,
     /// The requirements that are known.
     pub registry: &'a [&'a dyn Requirement],
+    /// What must be so before any of them is looked at; what it decides is every verdict.
+    pub before: fn(&Program) -> Result<(), Trouble>,
     /// How many checks run at a time. Each runs on one thread from beginning to end, as ptrace demands.
     pub lanes: usize,
     /// The command that starts the harness, and the submission as the shell needs it: for [`Evidence::again`].
@@ -64,6 +66,7 @@ impl<'a> Plan<'a> {
             seed: DEFAULT_SEED,
             strict: false,
             registry: REGISTRY,
+            before: starts,
             lanes: 1,
             command,
         }
@@ -136,7 +139,15 @@ pub fn run(plan: &Plan<'_>, on: &mut dyn FnMut(Event<'_>)) -> Result<Run, RunErr
     let program = plan.submission.build()?;
     let rules = plan.rules();
     on(Event::Checking { count: rules.len() });
-    let verdicts = check_all(plan, &program, &rules, on)?;
+    let verdicts = match caught(|| (plan.before)(&program)) {
+        Ok(Ok(())) => check_all(plan, &program, &rules, on)?,
+        failed => {
+            // Nothing is found by this but what is wrong.
+            let failed = failed.map(|result| result.map(|()| Finding::pass("", "")));
+            let finding = finding("the server starts", failed).ok_or(RunError::Interrupted)?;
+            decided_for_all(plan, &rules, finding, on)
+        }
+    };
     let submission = plan.submission.given().display().to_string();
     Ok(Run::new(plan.quest.id.clone(), submission, plan.seed, verdicts))
 }
@@ -210,16 +221,33 @@ fn check(plan: &Plan<'_>, program: &Program, rule: &Rule) -> Option<Verdict> {
     let requirement = plan.requirement(rule.id)?;
     let started = Instant::now();
     let result = caught(|| requirement.check(&Context { program, seed: plan.seed }));
-    let finding = match result {
+    Some(verdict(plan, rule, finding(&rule.title, result)?, started.elapsed()))
+}
+
+/// What the end of a check amounts to, whatever it was; `None` when the user interrupted.
+fn finding(title: &str, result: Result<Result<Finding, Trouble>, Panicked>) -> Option<Finding> {
+    Some(match result {
         Ok(Ok(finding)) => finding,
         Ok(Err(Trouble::Decided(finding))) => *finding,
         Ok(Err(Trouble::Interrupted)) => return None,
-        Ok(Err(Trouble::Harness(error))) => own_fault(&rule.title, error.to_string(), String::new()),
-        Err(Panicked { message, place }) => {
-            own_fault(&rule.title, format!("a check panicked: {message}"), place)
-        }
-    };
-    Some(verdict(plan, rule, finding, started.elapsed()))
+        Ok(Err(Trouble::Harness(error))) => own_fault(title, error.to_string(), String::new()),
+        Err(Panicked { message, place }) => own_fault(title, format!("a check panicked: {message}"), place),
+    })
+}
+
+/// The same verdict on every rule.
+fn decided_for_all(
+    plan: &Plan<'_>,
+    rules: &[&Rule],
+    finding: Finding,
+    on: &mut dyn FnMut(Event<'_>),
+) -> Vec<Verdict> {
+    let verdicts: Vec<Verdict> =
+        rules.iter().map(|rule| verdict(plan, rule, finding.clone(), Duration::ZERO)).collect();
+    for verdict in &verdicts {
+        on(Event::Finished(verdict));
+    }
+    verdicts
 }
 
 fn own_fault(title: &str, observed: String, place: String) -> Finding {
@@ -298,7 +326,7 @@ mod tests {
     ) -> (Result<Run, RunError>, Vec<String>) {
         let (quest, submission) = (quest(), Submission::recognise(Path::new("/proc/self/exe")).unwrap());
         let command = Command { quest: "quest".into(), submission: "'a b'".into() };
-        let mut plan = Plan { registry, ..Plan::new(&quest, &submission, command) };
+        let mut plan = Plan { registry, before: |_| Ok(()), ..Plan::new(&quest, &submission, command) };
         change(&mut plan);
         let mut events = Vec::new();
         let result = run(&plan, &mut |event| {
@@ -355,6 +383,24 @@ mod tests {
         assert!(is_required(r(1), false) && is_required(Id::new('C', 1), false));
         assert!(!is_required(Id::new('H', 1), false) && is_required(Id::new('H', 1), true));
         assert!(!is_required(Id::new('B', 1), true));
+    }
+
+    #[test]
+    fn what_is_decided_before_is_every_verdict() {
+        let (run, events) = run_with(&[PASS, FAIL], |plan| {
+            plan.before =
+                |_| Err(Trouble::Decided(Box::new(Finding::fail("it starts", "it did not start", "", ""))));
+        });
+        let run = run.unwrap();
+        assert!(
+            run.verdicts
+                .iter()
+                .all(|v| v.outcome == Outcome::Fail && v.evidence.observed == "it did not start")
+        );
+        assert_eq!(run.verdicts.len(), 2);
+        assert!(!events.iter().any(|event| event.contains("starts")), "{events:?}");
+        let (run, _) = run_with(&[PASS], |plan| plan.before = |_| Err(Trouble::Interrupted));
+        assert!(matches!(run, Err(RunError::Interrupted)));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod r8_helgrind;
 use crate::{
     error::Trouble,
     model::{Finding, Id},
+    probes::session::{Session, Setup},
     submission::Program,
 };
 
@@ -62,3 +63,13 @@ pub static REGISTRY: &[&dyn Requirement] = &[
     &r7_epoll::Epoll,
     &r8_helgrind::NoRaces,
 ];
+
+/// Starts the server once and lets it answer one request, so that one that does not start is found out once and not by
+/// every requirement.
+///
+/// # Errors
+///
+/// [`Trouble::Decided`] with what was seen instead.
+pub fn starts(program: &Program) -> Result<(), Trouble> {
+    Session::launch(program, &Setup::new(4, 64)).map(drop)
+}

@@ -107,7 +107,7 @@ impl Session {
             filter: Some(&filter),
         }
         .spawn()?;
-        let tracer = Tracer::seize(process.pid())?;
+        let tracer = Tracer::seize(process.pid()).map_err(refused)?;
         process.go()?;
         Ok(Self {
             process,
@@ -194,6 +194,16 @@ impl Session {
         };
         Trouble::Decided(Box::new(finding))
     }
+}
+
+/// Without the tracer nothing can be told, which is nobody's fault.
+fn refused(error: HarnessError) -> Trouble {
+    Trouble::Decided(Box::new(Finding::inconclusive(
+        "the harness may trace the processes that it starts",
+        format!("it may not: {error}"),
+        "",
+        "run it outside the container or the debugger, or give the container CAP_SYS_PTRACE; see `quest doctor`",
+    )))
 }
 
 /// The end of what a server printed, as part of a sentence.

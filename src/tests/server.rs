@@ -147,6 +147,15 @@ fn more_requests_in_one_packet_than_the_queue_can_hold_are_all_answered() {
 }
 
 #[test]
+fn a_client_that_was_owed_too_much_to_be_read_goes_on_when_its_first_answer_comes() {
+    let server = Server::start(&["2", "1"]);
+    let mut client = server.connect();
+    client.send(format!("spin 100\n{}", "bad\n".repeat(400)));
+    assert!(client.answer().starts_with("result: "));
+    (0..400).for_each(|_| assert_eq!(client.answer(), "ERROR: invalid input\n"));
+}
+
+#[test]
 fn a_client_that_has_stopped_sending_gets_its_answers_and_then_the_end() {
     let server = Server::start(&[]);
     let mut client = server.connect();

@@ -3,7 +3,7 @@
 use super::tracer::syscalls::{naps, wakes_by_itself};
 use procfs::{
     net::{TcpNetEntry, TcpState},
-    process::{Process, Syscall, Task},
+    process::{FDTarget, Process, Syscall, Task},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -28,13 +28,15 @@ pub struct ThreadState {
 pub fn thread_state(pid: i32, tid: i32) -> Option<ThreadState> {
     let task: Task = Process::new(pid).ok()?.task_from_tid(tid).ok()?;
     let state = task.stat().ok()?.state;
-    let schedule = task.schedstat().ok()?;
     let blocked = match task.syscall().ok() {
         Some(Syscall::Blocked { syscall_number, argument_registers, .. }) => {
             Some((syscall_number, argument_registers))
         }
         _ => None,
     };
+    // Last: if it has not grown since an earlier look at which the thread slept, then the thread slept all the while, and
+    // what was read in between belongs together.
+    let schedule = task.schedstat().ok()?;
     Some(ThreadState {
         // Not `t`: a thread that ptrace has stopped has something to tell that nobody has read yet.
         asleep: state == 'S' && blocked.is_some(),
@@ -106,6 +108,13 @@ pub fn backlog(port: u16) -> u32 {
         .ok()
         .and_then(|sockets| sockets.into_iter().find(listens))
         .map_or(0, |socket| socket.rx_queue)
+}
+
+/// The port at the other end of a process's socket. Slow, for where the descriptor itself cannot be had.
+pub fn peer_port(pid: i32, fd: i32) -> Option<u16> {
+    let FDTarget::Socket(inode) = Process::new(pid).ok()?.fd_from_fd(fd).ok()?.target else { return None };
+    let sockets = procfs::net::tcp().ok()?.into_iter().chain(procfs::net::tcp6().unwrap_or_default());
+    sockets.into_iter().find(|socket| socket.inode == inode).map(|socket| socket.remote_address.port())
 }
 
 /// The process that a thread belongs to. `None` when it is gone.

@@ -2,18 +2,23 @@
 
 use super::Session;
 use crate::probes::{
-    clients::Link,
+    clients::{Client, Link},
+    machine::stretched,
     proc::{Quiet, Sleep, ThreadState, thread_state},
-    tracer::thread::{Role, Thread},
+    tracer::{
+        kernel::unread,
+        thread::{Role, Thread},
+    },
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What was remembered of the last look.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     pub(super) quiet: Quiet,
-    /// Bytes that no kernel had acknowledged: stuck rather than under way if the number stays.
+    /// Bytes that the server's kernel had not acknowledged, and since when they are the same.
     in_flight: Vec<usize>,
+    since: Option<Instant>,
 }
 
 /// One thread at the moment of a snapshot.
@@ -126,10 +131,39 @@ impl Session {
         let free = |t: &&Thread| !t.is_held() && !t.stopped && t.role != Role::Child;
         let awake = self.tracer.alive().filter(free).map(|t| t.tid);
         let quiet = self.scan.quiet.look(pid, awake);
-        let in_flight: Vec<usize> = self.clients.iter().map(|(_, client)| client.in_flight()).collect();
-        let arrived = in_flight.iter().all(|bytes| *bytes == 0) || in_flight == self.scan.in_flight;
-        self.scan.in_flight = in_flight;
+        let arrived = self.all_arrived();
         quiet.filter(|_| arrived && self.all_received())
+    }
+
+    /// Whether all that clients have sent has come to the server's kernel. An acknowledgement says so, but may be put off;
+    /// the bytes that the server has read and those that it could read say it too.
+    fn all_arrived(&mut self) -> bool {
+        /// Longer than any kernel puts off an acknowledgement; what is still not acknowledged then waits for room.
+        const ACK_DELAY: Duration = Duration::from_millis(60);
+        let in_flight: Vec<usize> = self.clients.iter().map(|(_, client)| client.in_flight()).collect();
+        if in_flight != self.scan.in_flight {
+            self.scan.since = None;
+        }
+        let since = *self.scan.since.get_or_insert_with(Instant::now);
+        let arrived = since.elapsed() >= stretched(ACK_DELAY)
+            || self
+                .clients
+                .iter()
+                .zip(&in_flight)
+                .all(|((_, client), bytes)| *bytes == 0 || self.has_it_all(client));
+        self.scan.in_flight = in_flight;
+        arrived
+    }
+
+    /// Whether the server has read, or could read, every byte of a client's. Of a FIN only the acknowledgement tells.
+    fn has_it_all(&self, client: &Client) -> bool {
+        let ledger = self.tracer.ledger();
+        let Some(id) = ledger.connection(client.port()) else { return false };
+        let Some((fd, _)) = ledger.open().find(|(_, object)| *object == id) else { return true };
+        let unread = self.tracer.borrow_fd(fd).map_or(0, unread);
+        ledger.object(id).bytes_in as usize + unread >= client.sent()
+            && client.has_sent_all()
+            && !client.has_finished()
     }
 
     /// Whether all that the server has sent to clients who read has come to them.

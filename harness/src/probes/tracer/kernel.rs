@@ -18,6 +18,14 @@ pub fn unacknowledged(socket: impl AsFd) -> usize {
     if rc == 0 { bytes as usize } else { 0 }
 }
 
+/// How many bytes lie in a socket's kernel, ready to be read; see `SIOCINQ` in tcp(7).
+pub fn unread(socket: impl AsFd) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: this request writes one int through the pointer, which is to a live local.
+    let rc = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::FIONREAD, &mut bytes) };
+    if rc == 0 { bytes as usize } else { 0 }
+}
+
 /// A descriptor on the process itself; see pidfd_open(2).
 pub fn pidfd(pid: Pid) -> Option<OwnedFd> {
     // SAFETY: the call takes two integers.
@@ -34,9 +42,8 @@ pub fn borrow_fd(process: &OwnedFd, fd: i32) -> Option<OwnedFd> {
     (copy >= 0).then(|| unsafe { OwnedFd::from_raw_fd(copy as i32) })
 }
 
-/// The port at the other end of the process's socket `fd`.
-pub fn peer_port(process: &OwnedFd, fd: i32) -> Option<u16> {
-    let socket = borrow_fd(process, fd)?;
+/// The port at the other end of a socket.
+pub fn peer_port(socket: &OwnedFd) -> Option<u16> {
     let peer: SockaddrStorage = getpeername(socket.as_raw_fd()).ok()?;
     peer.as_sockaddr_in().map(|v4| v4.port()).or_else(|| peer.as_sockaddr_in6().map(|v6| v6.port()))
 }

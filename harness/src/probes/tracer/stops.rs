@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     error::HarnessError,
-    probes::interposer::{MARKER_CALL, Marker, Op},
+    probes::{
+        interposer::{MARKER_CALL, Marker, Op},
+        proc,
+    },
 };
 
 impl Tracer {
@@ -71,7 +74,7 @@ impl Tracer {
     }
 
     fn begin(&mut self, tid: i32) {
-        let of_server = crate::probes::proc::process_of(tid).is_none_or(|process| process == self.main());
+        let of_server = proc::process_of(tid).is_none_or(|process| process == self.main());
         let role = if of_server {
             self.workers += 1;
             Role::Worker(self.workers)
@@ -194,7 +197,11 @@ impl Tracer {
         if call.error().is_some() {
             return Extra::default();
         }
-        let peer = || kernel::peer_port(self.pidfd.as_ref()?, call.result as i32);
+        let peer = || {
+            let fd = call.result as i32;
+            let copy = self.borrow_fd(fd);
+            copy.as_ref().and_then(kernel::peer_port).or_else(|| proc::peer_port(self.main(), fd))
+        };
         let pair = |at: usize| {
             let bytes: [u8; 8] = ptrace::read(tid, call.args[at])?;
             let (first, second) = bytes.split_at(4);

@@ -1,171 +1,21 @@
 //! Clients: many connections at once from one thread, scripted bytes in, bytes and times out.
 
-use super::tracer::kernel::unacknowledged;
+mod client;
+
+pub use client::{Client, Link};
+
 use crate::{error::HarnessError, submission::launch::nobody_forks};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::socket::{
-        AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, SockaddrIn, connect, getsockname, getsockopt,
-        recv, send, setsockopt, shutdown, socket, sockopt,
+        AddressFamily, SockFlag, SockType, SockaddrIn, connect, getsockname, setsockopt, socket, sockopt,
     },
 };
-use std::{
-    os::fd::{AsFd, AsRawFd, OwnedFd},
-    time::Instant,
-};
+use std::os::fd::{AsFd, AsRawFd};
 
 /// The number of a client in its [`Clients`].
 pub type ClientId = usize;
-
-/// How a connection stands, as its client sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Link {
-    /// The handshake is under way.
-    Connecting,
-    /// Open.
-    Open,
-    /// The server has closed its side: the end of the stream.
-    Ended,
-    /// The server, or its kernel, has reset it.
-    Reset,
-    /// Nobody listened.
-    Refused,
-    /// This side has closed it.
-    Closed,
-}
-
-/// One connection.
-#[derive(Debug)]
-pub struct Client {
-    socket: Option<OwnedFd>,
-    port: u16,
-    link: Link,
-    reading: bool,
-    out: Vec<u8>,
-    sent: usize,
-    finish: bool,
-    received: Vec<u8>,
-    answered_at: Vec<Instant>,
-}
-
-impl Client {
-    /// Its own port, by which the server's side of the connection is found.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// How the connection stands.
-    pub fn link(&self) -> Link {
-        self.link
-    }
-
-    /// Everything received.
-    pub fn received(&self) -> &[u8] {
-        &self.received
-    }
-
-    /// The complete lines received, without their newlines.
-    pub fn lines(&self) -> Vec<&[u8]> {
-        let mut lines: Vec<&[u8]> = self.received.split(|byte| *byte == b'\n').collect();
-        lines.pop();
-        lines
-    }
-
-    /// How many complete lines were received.
-    pub fn answers(&self) -> usize {
-        self.answered_at.len()
-    }
-
-    /// When each complete line was received.
-    pub fn answered_at(&self) -> &[Instant] {
-        &self.answered_at
-    }
-
-    /// Whether this client takes what the server sends it.
-    pub fn is_reading(&self) -> bool {
-        self.reading && matches!(self.link, Link::Open | Link::Connecting)
-    }
-
-    /// Everything that was to be sent has been handed to the kernel.
-    pub fn has_sent_all(&self) -> bool {
-        self.sent == self.out.len()
-    }
-
-    /// Bytes that the server's kernel has not got yet.
-    pub fn in_flight(&self) -> usize {
-        self.socket.as_ref().map_or(0, unacknowledged)
-    }
-
-    fn pump(&mut self) -> bool {
-        let mut moved = self.connected();
-        if self.link != Link::Open {
-            return moved;
-        }
-        moved |= self.write();
-        if self.reading {
-            moved |= self.read();
-        }
-        moved
-    }
-
-    /// Sees whether a handshake has ended.
-    fn connected(&mut self) -> bool {
-        let (Link::Connecting, Some(socket)) = (self.link, &self.socket) else { return false };
-        let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
-        if poll(&mut polled, PollTimeout::ZERO) != Ok(1) {
-            return false;
-        }
-        self.link = match getsockopt(socket, sockopt::SocketError) {
-            Ok(0) => Link::Open,
-            _ => Link::Refused,
-        };
-        true
-    }
-
-    fn write(&mut self) -> bool {
-        let Some(socket) = &self.socket else { return false };
-        let before = self.sent;
-        while self.sent < self.out.len() {
-            match send(socket.as_raw_fd(), &self.out[self.sent..], MsgFlags::MSG_NOSIGNAL) {
-                Ok(n) => self.sent += n,
-                Err(Errno::EINTR) => {}
-                // A reset is seen by the next read, behind the answers that came before it.
-                Err(_) => break,
-            }
-        }
-        if self.finish && self.sent == self.out.len() {
-            self.finish = false;
-            // It may have been reset meanwhile, which the next read tells.
-            let _ = shutdown(socket.as_raw_fd(), Shutdown::Write);
-            return true;
-        }
-        self.sent > before
-    }
-
-    fn read(&mut self) -> bool {
-        let Some(socket) = &self.socket else { return false };
-        let mut buffer = [0; 16 * 1024];
-        let mut moved = false;
-        loop {
-            match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
-                Ok(0) => self.link = Link::Ended,
-                Ok(n) => {
-                    let now = Instant::now();
-                    let lines = buffer[..n].iter().filter(|byte| **byte == b'\n').count();
-                    self.answered_at.extend(std::iter::repeat_n(now, lines));
-                    self.received.extend_from_slice(&buffer[..n]);
-                    moved = true;
-                    continue;
-                }
-                Err(Errno::EINTR) => continue,
-                Err(Errno::EAGAIN) => return moved,
-                Err(_) => self.link = Link::Reset,
-            }
-            return true;
-        }
-    }
-}
 
 /// All clients of one server.
 #[derive(Debug)]
@@ -217,17 +67,7 @@ impl Clients {
             Err(e) => return Err(failed(e)),
         };
         let port = getsockname::<SockaddrIn>(socket.as_raw_fd()).map_err(failed)?.port();
-        self.list.push(Client {
-            socket: Some(socket),
-            port,
-            link,
-            reading: true,
-            out: Vec::new(),
-            sent: 0,
-            finish: false,
-            received: Vec::new(),
-            answered_at: Vec::new(),
-        });
+        self.list.push(Client::new(socket, port, link));
         Ok(self.list.len() - 1)
     }
 

@@ -62,7 +62,8 @@ pub struct EventLoop<'env> {
     // Their tasks.
     /// The tasks read in this turn. Empty between turns.
     batch: Vec<Task>,
-    /// How many tasks the queue can take, at least: as last heard, and workers can only have made it more.
+    /// How many tasks the queue can take, at least: as last heard, and workers can only have made it more. If it is 0,
+    /// the bell is going to ring: the queue was full, and no ring has been used up since.
     room: usize,
     counters: Counters,
     task_timeout: Option<Duration>,
@@ -175,9 +176,6 @@ impl<'env> EventLoop<'env> {
 
     /// Reads from each connection in line, once, for as long as there is room in the queue.
     fn read_requests(&mut self) {
-        if self.to_read.len() > self.room {
-            self.room = self.queue.room();
-        }
         for _ in 0..self.to_read.len() {
             let room = self.room - self.batch.len();
             if room == 0 {

@@ -37,6 +37,9 @@ impl EventLoop<'_> {
     }
 
     /// Takes all results out of the mailbox and gives each to the connection that asked, if it still exists.
+    ///
+    /// The ring that led here may also have meant that the full queue has room again. It will not be repeated, so the
+    /// room is looked up at once, even if nobody wants to be read at this moment.
     pub(super) fn collect_results(&mut self) {
         let mut results = std::mem::take(&mut self.results);
         self.completions.collect(&mut results);
@@ -45,6 +48,9 @@ impl EventLoop<'_> {
             self.answer(ticket, answer);
         }
         self.results = results;
+        if self.room == 0 {
+            self.room = self.queue.room();
+        }
         self.postpone_drain_deadline();
     }
 

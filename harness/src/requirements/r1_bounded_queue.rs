@@ -40,9 +40,9 @@ struct Observation {
     rest: Rest,
     /// What each thread was doing then.
     doing: String,
-    /// Requests answered `result:` in the end, and the first answer that was something else.
+    /// Requests answered `result:` in the end, and the first answer that was something else, with the call that sent it.
     answered: usize,
-    refused: Option<String>,
+    refused: Option<(String, String)>,
     /// How the wait for that ended, and what each thread was doing if in vain.
     end: Ended,
     stuck: String,
@@ -130,10 +130,12 @@ fn observe(context: &Context<'_>, workers: usize, capacity: usize) -> Result<Obs
     };
     session.tracer.release_all()?;
     let wait = wait_for_answers(&mut session, &ids, 1)?;
-    let firsts = || ids.iter().filter_map(|id| session.clients.get(*id).lines().first().copied());
+    let firsts = || ids.iter().filter_map(|id| Some((*id, *session.clients.get(*id).lines().first()?)));
     Ok(Observation {
-        answered: firsts().filter(|answer| is_result(answer)).count(),
-        refused: firsts().find(|answer| !is_result(answer)).map(shown),
+        answered: firsts().filter(|(_, answer)| is_result(answer)).count(),
+        refused: firsts()
+            .find(|(_, answer)| !is_result(answer))
+            .map(|(id, answer)| (shown(answer), session.sent_by(id))),
         end: Ended::from(&wait),
         stuck: stuck(&wait),
         ..observation
@@ -202,10 +204,10 @@ fn judge(o: &Observation) -> Finding {
         Rest::Busy => return not_yet(&expected, &seen, &o.doing),
         Rest::Asleep | Rest::OtherSpins | Rest::Gone => {}
     }
-    if let Some(answer) = &o.refused {
+    if let Some((answer, sent_by)) = &o.refused {
         return fail(
             format!("{} of {clients} good requests were answered {answer} or the like", clients - o.answered),
-            "main thread",
+            sent_by,
             "a full queue is no reason to refuse a request: push waits until there is room",
         );
     }
@@ -280,7 +282,14 @@ mod tests {
     #[test]
     fn a_request_that_is_refused_fails_even_if_it_has_an_answer() {
         let refuses = |o: &mut Observation| (o.taken, o.answered_early, o.answered) = (28, 16, 12);
-        assert_eq!(outcome(|o| (refuses(o), o.refused = Some("`ERROR: busy`".into())).0), Outcome::Fail);
+        assert_eq!(
+            outcome(|o| (
+                refuses(o),
+                o.refused = Some(("`ERROR: busy`".into(), "main thread (tid 1), send(fd 7)".into()))
+            )
+                .0),
+            Outcome::Fail
+        );
     }
 
     #[test]

@@ -147,8 +147,12 @@ fn judge(o: &Observation) -> Finding {
         "each client with bad input gets one line, {}, from the worker that had its task, and each other client a result",
         shown(REJECTED)
     );
-    let place =
-        format!("round {}: {}; let go in the order {}", o.round + 1, held_where(&o.held), o.order.join(", "));
+    let order = if o.order.is_empty() {
+        String::new()
+    } else {
+        format!("; let go in the order {}", o.order.join(", "))
+    };
+    let place = format!("round {}: {}{order}", o.round + 1, held_where(&o.held));
     let fail = |observed: String, client: Option<&Client>, hint: &str| {
         let sender = client.map(|client| format!("{}; ", client.sent_by)).unwrap_or_default();
         Finding::fail(expected.clone(), observed, format!("{sender}{place}"), hint)
@@ -156,7 +160,7 @@ fn judge(o: &Observation) -> Finding {
     if o.errors_early > 0 && held_before_results(&o.held) && (!o.held.is_empty() || o.workers_slept) {
         return fail(
             format!(
-                "{} clients got an error while every worker was held: the event loop decided",
+                "{} clients got an error before any worker could find it: the event loop decided",
                 o.errors_early
             ),
             o.clients.iter().find(|client| client.bad),

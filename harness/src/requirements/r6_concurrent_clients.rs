@@ -180,7 +180,6 @@ fn judge(o: &Observation) -> Finding {
         let Some(alone) = &client.alone else {
             return fail(format!("{who} alone and got no answer"), "try it by hand: one client, one line");
         };
-        let bad = asked.starts_with(b"bad");
         let Some(first) = client.together.first() else {
             return match o.end {
                 Ended::NotYet => not_yet(&expected, &format!("{who} and had no answer"), &o.stuck),
@@ -193,8 +192,12 @@ fn judge(o: &Observation) -> Finding {
             };
         };
         if first != alone {
-            let theirs = o.clients.iter().position(|other| other.alone.as_ref() == Some(first) && !bad);
-            let whose = theirs.map_or(String::new(), |other| format!(", the answer of client {}", other + 1));
+            let mut theirs =
+                o.clients.iter().enumerate().filter(|(_, other)| other.alone.as_ref() == Some(first));
+            let whose = match (theirs.next(), theirs.next()) {
+                (Some((other, _)), None) => format!(", the answer of client {}", other + 1),
+                _ => String::new(),
+            };
             return fail(
                 format!("{who}; alone it gets {}, now it got {}{whose}", shown(alone), shown(first)),
                 "what do two tasks share? A static buffer, the place where results are kept, the idea of who comes first?",

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 use nix::sys::signal::Signal;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// R7.
 pub struct Epoll;
@@ -56,6 +56,8 @@ struct Observation {
     /// Calls of the poll and select family after that, in words.
     forbidden: Vec<String>,
     looks: Vec<Look>,
+    /// The call that the main thread made most often during the looks, in words.
+    busiest: String,
     doing: String,
 }
 
@@ -90,6 +92,7 @@ fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
         session.clients.send(*id, &good(number));
     }
     wait_for_answers(&mut session, &ids, 1)?;
+    let from = session.tracer.events().len();
     let mut looks = Vec::new();
     while looks.len() < LOOKS {
         let look = look(&mut session)?;
@@ -99,6 +102,7 @@ fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
         }
     }
     let doing = session.snapshot().describe();
+    let busiest = busiest_call(&session, from);
     session.signal(Signal::SIGTERM)?;
     session.settle()?;
     let main = session.tracer.main();
@@ -131,7 +135,22 @@ fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
             })
             .collect(),
     };
-    Ok(Observation { epoll: first.map(|(_, name)| name), forbidden, looks, doing })
+    Ok(Observation { epoll: first.map(|(_, name)| name), forbidden, looks, busiest, doing })
+}
+
+/// The call that the main thread has made most often since `from`: `main thread (tid 7): epoll_wait at server.c:50 (run),
+/// 5000 times`.
+fn busiest_call(session: &Session, from: usize) -> String {
+    let main = session.tracer.main();
+    let mut counts: BTreeMap<(&str, Option<u64>), usize> = BTreeMap::new();
+    for call in session.tracer.events()[from..].iter().filter(|e| e.tid == main).filter_map(|e| e.call()) {
+        *counts.entry((call.name, call.caller)).or_default() += 1;
+    }
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    most.map_or_else(String::new, |((name, caller), count)| {
+        let at = session.tracer.at_place(caller);
+        format!("{}: {name}{at}, {count} times; ", session.tracer.name(main))
+    })
 }
 
 fn look(session: &mut Session) -> Result<Look, Trouble> {
@@ -191,7 +210,7 @@ fn judge(o: &Observation) -> Finding {
                 look.cpu * 100.0,
                 o.looks.len()
             ),
-            o.doing.clone(),
+            format!("{}{}", o.busiest, o.doing),
             "wait without a timeout (-1); what is ready and never read (an eventfd, a closed connection) is reported for ever",
         ),
         Some(look) if look.asleep => {
@@ -215,7 +234,14 @@ mod tests {
 
     fn outcome(epoll: Option<&'static str>, forbidden: &[&str], looks: &[Look]) -> Outcome {
         let forbidden = forbidden.iter().map(|f| (*f).to_owned()).collect();
-        judge(&Observation { epoll, forbidden, looks: looks.to_vec(), doing: String::new() }).outcome
+        judge(&Observation {
+            epoll,
+            forbidden,
+            looks: looks.to_vec(),
+            busiest: String::new(),
+            doing: String::new(),
+        })
+        .outcome
     }
 
     #[test]

@@ -118,13 +118,7 @@ impl Session {
             Some((event.tid, event.call().filter(sends)?))
         });
         match last.filter(|_| connection.is_some()) {
-            Some((tid, call)) => format!(
-                "{}, {}(fd {}, the client's socket){}",
-                self.tracer.name(tid),
-                call.name,
-                call.fd(),
-                self.tracer.at_place(call.caller)
-            ),
+            Some((tid, call)) => self.tracer.describe_call(tid, call),
             None => "nothing was sent to this client".to_owned(),
         }
     }

@@ -150,6 +150,16 @@ impl Session {
         Ok(())
     }
 
+    /// The call that failed before the server ended, if it is one without which no server can listen; else the main thread.
+    fn place_of_end(&self) -> String {
+        let setup = [Class::Socket, Class::Bind, Class::Listen];
+        let failed = self.tracer.events().iter().rev().find_map(|event| {
+            let call = event.call().filter(|call| setup.contains(&call.class) && call.error().is_some())?;
+            Some(self.tracer.describe_call(event.tid, call))
+        });
+        failed.unwrap_or_else(|| self.tracer.name(self.tracer.main()))
+    }
+
     fn not_ready(&mut self, what: &str, waited: Wait) -> Trouble {
         let expected = "the server listens on its port and answers one request";
         let hint = "start it by hand: ./pool_server 9090 4 64, then: echo hello | nc 127.0.0.1 9090";
@@ -168,13 +178,13 @@ impl Session {
                 Some((End::Status(status), _)) => Finding::fail(
                     expected,
                     format!("it exited with status {status}{said}"),
-                    "main thread",
+                    self.place_of_end(),
                     hint,
                 ),
                 Some((End::Signal(signal), _)) => Finding::fail(
                     expected,
                     format!("it was killed by {}{said}", signal_name(signal)),
-                    "main thread",
+                    self.place_of_end(),
                     hint,
                 ),
                 None => Finding::inconclusive(expected, "its state is not known", "", hint),

@@ -30,17 +30,17 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The word for it in evidence.
-    pub fn word(self) -> &'static str {
+    /// What evidence says behind a descriptor's number.
+    pub fn words(self) -> &'static str {
         match self {
-            Self::Socket => "socket",
-            Self::Listener => "listener",
-            Self::Connection(_) => "client socket",
-            Self::Eventfd => "eventfd",
-            Self::Epoll => "epoll",
-            Self::Signalfd => "signalfd",
-            Self::Timerfd => "timerfd",
-            Self::Pipe => "pipe",
+            Self::Socket => ", a socket",
+            Self::Listener => ", the listener",
+            Self::Connection(_) => ", a client socket",
+            Self::Eventfd => ", an eventfd",
+            Self::Epoll => ", an epoll instance",
+            Self::Signalfd => ", a signalfd",
+            Self::Timerfd => ", a timerfd",
+            Self::Pipe => ", a pipe",
         }
     }
 

@@ -20,7 +20,7 @@ pub use holds::At;
 pub use usable::usable;
 
 use crate::error::HarnessError;
-use event::Event;
+use event::{Call, Event};
 use holds::Idle;
 use ledger::Ledger;
 use nix::unistd::Pid;
@@ -151,6 +151,12 @@ impl Tracer {
     /// ` at file.c:12 (function)`, or nothing.
     pub fn at_place(&self, caller: Option<u64>) -> String {
         self.place(caller).map_or_else(String::new, |place| format!(" at {place}"))
+    }
+
+    /// `worker 1 (tid 8), sendto(fd 7, a client socket) at server.c:120 (flush)`.
+    pub fn describe_call(&self, tid: i32, call: &Call) -> String {
+        let what = call.object.map_or("", |id| self.ledger.object(id).kind.words());
+        format!("{}, {}(fd {}{what}){}", self.name(tid), call.name, call.fd(), self.at_place(call.caller))
     }
 
     /// The id of the main thread, which is the process's.

@@ -55,18 +55,20 @@ struct Observation {
     answered: usize,
     /// The process ended while workers were held with tasks.
     ended_while_held: bool,
-    /// A client that came after SIGTERM was accepted.
-    accepted_late: bool,
+    /// The call by which a client that came after SIGTERM was accepted, in words.
+    accepted_late: Option<String>,
     /// How the wait for the end ended, and what each thread was doing if in vain.
     end: Ended,
     stuck: String,
     /// The status, and the time it took from the moment at which nobody was held.
     status: Option<End>,
+    /// The thread that ended the process.
+    ended_by: String,
     took: Duration,
     /// Workers that were not joined before the process ended, and why that is said.
     unjoined: Vec<String>,
-    /// Starting again at once on the same port failed, for this reason.
-    restart: Result<(), String>,
+    /// Starting again at once on the same port failed, for this reason and at this place.
+    restart: Result<(), (String, String)>,
 }
 
 impl Requirement for Shutdown {
@@ -139,7 +141,7 @@ fn judge(o: &Observation) -> Finding {
         return Finding::fail(
             expected(),
             format!("{}: it took {}, {TRIES} times in a row", o.situation.words(), ms(o.took)),
-            "main thread",
+            o.ended_by.clone(),
             "wake the loop and the workers at once (eventfd, broadcast); give a client that does not read little time",
         );
     }
@@ -157,14 +159,14 @@ fn judge_all_but_time(o: &Observation) -> Finding {
                 "the process ended while workers still had tasks in hand; {} of {} requests taken were answered",
                 o.answered, o.taken
             ),
-            how(o.status),
+            o.ended_by.clone(),
             "close the queue, let the workers finish what is in it, send the results, join, and only then exit",
         );
     }
-    if o.accepted_late {
+    if let Some(call) = &o.accepted_late {
         return fail(
             "a client that connected after SIGTERM was accepted".to_owned(),
-            "main thread, accept".to_owned(),
+            call.clone(),
             "close the listening socket (or take it out of the epoll set) first of all",
         );
     }
@@ -192,14 +194,14 @@ fn judge_all_but_time(o: &Observation) -> Finding {
     if o.answered < o.taken {
         return fail(
             format!("{} of {} requests taken off the sockets were answered", o.answered, o.taken),
-            how(o.status),
+            o.ended_by.clone(),
             "drain: what is in the queue is finished, and its results are sent before the sockets are closed",
         );
     }
     if o.status != Some(End::Status(0)) {
         return fail(
             format!("the server ended with {}", how(o.status)),
-            "main thread".to_owned(),
+            o.ended_by.clone(),
             "handle SIGTERM (a flag and an eventfd, or a signalfd) and return 0 from main",
         );
     }
@@ -210,10 +212,10 @@ fn judge_all_but_time(o: &Observation) -> Finding {
             "pthread_join every worker after closing the queue and waking them all; do not detach them",
         );
     }
-    if let Err(reason) = &o.restart {
+    if let Err((reason, place)) = &o.restart {
         return fail(
             format!("started again at once on the same port it does not serve: {reason}"),
-            "main thread, bind".to_owned(),
+            place.clone(),
             "set SO_REUSEADDR on the listening socket before bind: connections that it closed are remembered for a minute",
         );
     }
@@ -238,10 +240,11 @@ mod tests {
             taken: 6,
             answered: 6,
             ended_while_held: false,
-            accepted_late: false,
+            accepted_late: None,
             end: Ended::Reached,
             stuck: String::new(),
             status: Some(End::Status(0)),
+            ended_by: String::new(),
             took: Duration::from_millis(5),
             unjoined: Vec::new(),
             restart: Ok(()),
@@ -263,13 +266,16 @@ mod tests {
     #[test]
     fn each_promise_that_is_broken_fails() {
         assert_eq!(outcome(|o| o.ended_while_held = true), Outcome::Fail);
-        assert_eq!(outcome(|o| o.accepted_late = true), Outcome::Fail);
+        assert_eq!(outcome(|o| o.accepted_late = Some("main thread (tid 1), accept4".into())), Outcome::Fail);
         assert_eq!(outcome(|o| o.answered = 5), Outcome::Fail);
         assert_eq!(outcome(|o| o.end = Ended::Never), Outcome::Fail);
         assert_eq!(outcome(|o| o.status = Some(End::Status(1))), Outcome::Fail);
         assert_eq!(outcome(|o| o.status = Some(End::Signal(15))), Outcome::Fail);
         assert_eq!(outcome(|o| o.unjoined.push("worker 1 (tid 2)".into())), Outcome::Fail);
-        assert_eq!(outcome(|o| o.restart = Err("exited with status 1".into())), Outcome::Fail);
+        assert_eq!(
+            outcome(|o| o.restart = Err(("exited with status 1".into(), "bind".into()))),
+            Outcome::Fail
+        );
         assert_eq!(outcome(|o| o.took = LIMIT + Duration::from_millis(1)), Outcome::Fail);
     }
 

@@ -5,8 +5,8 @@ use crate::{
     error::{HarnessError, Trouble},
     probes::{
         clients::{ClientId, Link},
-        session::{Session, Setup},
-        tracer::{event::What, ledger::Kind, syscalls::Class, thread::Role},
+        session::{Session, Setup, signal_name},
+        tracer::{End, event::What, ledger::Kind, syscalls::Class, thread::Role},
     },
     requirements::{
         Context,
@@ -43,7 +43,7 @@ pub(super) fn observe(context: &Context<'_>, situation: Situation) -> Result<Obs
         match Session::launch(context.program, &Setup::new(WORKERS, CAPACITY).on_port(port)) {
             Ok(_) => {}
             Err(Trouble::Decided(_)) if attempt < PORT_TRIES && somebody_listens(port) => continue,
-            Err(Trouble::Decided(finding)) => observation.restart = Err(finding.observed),
+            Err(Trouble::Decided(finding)) => observation.restart = Err((finding.observed, finding.place)),
             Err(other) => return Err(other),
         }
         return Ok(observation);
@@ -94,10 +94,10 @@ fn shut_down(context: &Context<'_>, situation: Situation) -> Result<(Observation
     let wait = session.until_patiently(LIMIT * 5, LIMIT * 5, |session| session.tracer.end().is_some())?;
     // Measured on the stream's own clock; an answer on its way is waited for below.
     let took = session.tracer.end().map_or_else(|| session.tracer.now(), |(_, at)| at).saturating_sub(begun);
-    let late = |event: &crate::probes::tracer::event::Event| {
-        event.call().is_some_and(|call| call.class == Class::Accept && call.result >= 0)
-    };
-    let accepted_late = session.tracer.events()[before..].iter().any(late);
+    let accepted_late = session.tracer.events()[before..].iter().find_map(|event| {
+        let call = event.call().filter(|call| call.class == Class::Accept && call.result >= 0)?;
+        Some(session.tracer.describe_call(event.tid, call))
+    });
     // The end of the process closes every socket: each client sees its last answers and then the end.
     session.hear_out(Duration::from_secs(2))?;
     let observation = Observation {
@@ -109,6 +109,7 @@ fn shut_down(context: &Context<'_>, situation: Situation) -> Result<(Observation
         end: if session.tracer.end().is_some() { Ended::Reached } else { Ended::from(&wait) },
         stuck: stuck(&wait),
         status: session.tracer.end().map(|(end, _)| end),
+        ended_by: ended_by(&session),
         took,
         unjoined: unjoined(&session),
         restart: Ok(()),
@@ -169,6 +170,18 @@ fn shrink_send_buffer(session: &Session, id: ClientId) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// The thread that ended the process, and how.
+fn ended_by(session: &Session) -> String {
+    let ending = session.tracer.events().iter().find_map(|event| match event.what {
+        What::ExitGroup(status) => Some(format!("{}, exit_group({status})", session.tracer.name(event.tid))),
+        What::Signal(signal) if session.tracer.end().is_some_and(|(end, _)| end == End::Signal(signal)) => {
+            Some(format!("{}, killed by {}", session.tracer.name(event.tid), signal_name(signal)))
+        }
+        _ => None,
+    });
+    ending.unwrap_or_else(|| session.tracer.name(session.tracer.main()))
+}
+
 /// The workers that nobody joined before the process ended.
 fn unjoined(session: &Session) -> Vec<String> {
     let events = session.tracer.events();
@@ -186,12 +199,14 @@ fn unjoined(session: &Session) -> Vec<String> {
         .threads()
         .filter(|thread| matches!(thread.role, Role::Worker(_)))
         .filter_map(|thread| {
+            let made_at = session.tracer.at_place(thread.made_at);
+            let made = if made_at.is_empty() { String::new() } else { format!("; it was created{made_at}") };
             if !ended.contains(&thread.tid) {
-                Some(format!("{} was still alive when the process ended", thread.name()))
+                Some(format!("{} was still alive when the process ended{made}", thread.name()))
             } else if thread.detached {
-                Some(format!("{} was detached, so that nobody could join it", thread.name()))
+                Some(format!("{} was detached, so that nobody could join it{made}", thread.name()))
             } else if thread.handle.is_some() && !thread.joined {
-                Some(format!("{} was never joined", thread.name()))
+                Some(format!("{} was never joined{made}", thread.name()))
             } else {
                 None
             }

@@ -23,7 +23,6 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     let ids = session.connect_many(CLIENTS)?;
     session.settle()?;
     let turns = worker_turns(&session);
-    let from = session.tracer.events().len();
     session.tracer.arm_mid_task();
     for (number, id) in ids.iter().enumerate() {
         session.clients.send(*id, &good(number));
@@ -34,6 +33,8 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     let answered =
         |session: &Session| ids.iter().filter(|id| session.clients.get(**id).answers() > 0).count();
     let answered_early = answered(&session);
+    let early = ids.iter().find(|id| session.clients.get(**id).answers() > 0);
+    let early_sender = early.map(|id| session.sent_by(*id)).unwrap_or_default();
     session.tracer.release_all()?;
     let wait = wait_for_answers(&mut session, &ids, 1)?;
     // The last worker may still be about to write its eventfd.
@@ -42,12 +43,12 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
         held,
         workers_slept,
         answered_early,
+        early_sender,
         answered: answered(&session),
         end: Ended::from(&wait),
         stuck: stuck(&wait),
         foreign: foreign_calls(&session),
         eventfds: eventfds(&session),
-        unannounced: unannounced(&session, from),
         instead: written_instead(&session),
     })
 }
@@ -69,11 +70,7 @@ fn foreign_calls(session: &Session) -> Vec<String> {
     };
     calls(session)
         .filter(|(tid, call)| *tid != main && socket_call(call))
-        .map(|(tid, call)| {
-            let what = kind(session, call).map_or("socket", Kind::word);
-            let at = session.tracer.at_place(call.caller);
-            format!("{} called {}(fd {}, a {what}){at}", session.tracer.name(tid), call.name, call.fd())
-        })
+        .map(|(tid, call)| session.tracer.describe_call(tid, call))
         .collect()
 }
 
@@ -109,50 +106,15 @@ fn eventfds(session: &Session) -> Vec<Eventfd> {
                     *tid == main && c.class == Class::Receive && c.object == Some(id) && c.result > 0
                 })
                 .count(),
-            writer: format!(
-                "{}, {}(fd {}){}",
-                session.tracer.name(tid),
-                call.name,
-                call.fd(),
-                session.tracer.at_place(call.caller)
-            ),
+            writer: session.tracer.describe_call(tid, call),
         });
     }
     found
 }
 
-/// Answers sent since `from` of which no worker had given notice by an eventfd.
-fn unannounced(session: &Session, from: usize) -> usize {
-    let events = session.tracer.events();
-    let main = session.tracer.main();
-    let first_notice = events[from..]
-        .iter()
-        .filter_map(|event| {
-            event.call().filter(|call| is_worker_write(session, event.tid, call, Kind::Eventfd))
-        })
-        .map(|call| call.entered)
-        .min()
-        .unwrap_or(usize::MAX);
-    events[from..]
-        .iter()
-        .enumerate()
-        .filter(|(_, event)| event.tid == main)
-        .filter_map(|(at, event)| Some((from + at, event.call()?)))
-        .filter(|(_, call)| {
-            call.class == Class::Send
-                && call.result > 0
-                && matches!(kind(session, call), Some(Kind::Connection(_)))
-        })
-        .filter(|(at, _)| *at < first_notice)
-        .count()
-}
-
 fn written_instead(session: &Session) -> Vec<String> {
     calls(session)
         .filter(|(tid, call)| is_worker_write(session, *tid, call, Kind::Pipe))
-        .map(|(tid, call)| {
-            let at = session.tracer.at_place(call.caller);
-            format!("{} called {}(fd {}, a pipe){at}", session.tracer.name(tid), call.name, call.fd())
-        })
+        .map(|(tid, call)| session.tracer.describe_call(tid, call))
         .collect()
 }

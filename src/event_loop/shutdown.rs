@@ -12,7 +12,7 @@ use super::EventLoop;
 use crate::log::Role;
 
 /// How long a client may take to read its last answers.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What there is to know about a shutdown under way.
 pub(super) struct Drain {

@@ -1,4 +1,5 @@
-//! A server without the tracer: as it runs for everybody, or inside another tool.
+//! A server without instruments, inside another tool. The tracer is there, but without a filter: no call is stopped, and it
+//! sees to it that nothing that the server starts outlives it.
 
 use super::{
     bell::Bell,
@@ -6,16 +7,14 @@ use super::{
     machine::stretched,
     proc::{Quiet, backlog, threads_of},
     session::environment,
+    tracer::{End, Tracer},
 };
 use crate::{
     error::{HarnessError, Trouble},
     interrupt,
     submission::launch::{Launch, Process},
 };
-use nix::sys::{
-    signal::{Signal, kill},
-    wait::WaitStatus,
-};
+use nix::sys::signal::{Signal, kill};
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -25,6 +24,9 @@ use tempfile::TempDir;
 /// How long to wait before trying to connect again to a server that does not listen yet.
 const RETRY: Duration = Duration::from_millis(10);
 
+/// How long a server that will wake by itself may do nothing before it counts as at rest.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// How long to wait before looking at /proc again.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -32,12 +34,12 @@ const TICK: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct PlainServer {
     process: Process,
+    tracer: Tracer,
     /// Who talks to it.
     pub clients: Clients,
     port: u16,
     bell: Bell,
-    end: Option<WaitStatus>,
-    dir: TempDir,
+    _dir: TempDir,
 }
 
 impl PlainServer {
@@ -54,18 +56,14 @@ impl PlainServer {
         let bell = Bell::new()?;
         let env = environment(dir.path());
         let mut process = Launch { program, args, env: &env, dir: dir.path(), filter: None }.spawn()?;
+        let tracer = Tracer::seize(process.pid())?;
         process.go()?;
-        Ok(Self { process, clients: Clients::new(port), port, bell, end: None, dir })
-    }
-
-    /// The folder that it runs in.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
+        Ok(Self { process, tracer, clients: Clients::new(port), port, bell, _dir: dir })
     }
 
     /// How it ended.
-    pub fn end(&self) -> Option<WaitStatus> {
-        self.end
+    pub fn end(&self) -> Option<End> {
+        self.tracer.end().map(|(end, _)| end)
     }
 
     /// What it printed on its standard error.
@@ -80,7 +78,7 @@ impl PlainServer {
     /// As [`PlainServer::until`].
     pub fn connect_when_it_listens(&mut self, deadline: Duration) -> Result<Option<ClientId>, Trouble> {
         let begun = Instant::now();
-        while self.end.is_none() && begun.elapsed() < stretched(deadline) {
+        while self.end().is_none() && begun.elapsed() < stretched(deadline) {
             let id = self.clients.connect()?;
             self.until(deadline, |server| server.clients.get(id).link() != Link::Connecting)?;
             if self.clients.get(id).link() == Link::Open {
@@ -113,7 +111,7 @@ impl PlainServer {
             if moved && begun.elapsed() < deadline {
                 continue;
             }
-            if self.end.is_some() || begun.elapsed() >= deadline {
+            if self.end().is_some() || begun.elapsed() >= deadline {
                 return Ok(false);
             }
             self.nap(deadline.saturating_sub(begun.elapsed()))?;
@@ -130,7 +128,7 @@ impl PlainServer {
         let port = self.port;
         let begun = Instant::now();
         self.until(deadline, |server| server.clients.get(id).link() != Link::Connecting)?;
-        while self.end.is_none() && backlog(port) > 0 && begun.elapsed() < stretched(deadline) {
+        while self.end().is_none() && backlog(port) > 0 && begun.elapsed() < stretched(deadline) {
             if !self.pump()? {
                 self.nap(TICK)?;
             }
@@ -152,17 +150,21 @@ impl PlainServer {
         let begun = Instant::now();
         let pid = self.process.pid().as_raw();
         let mut quiet = Quiet::default();
+        let mut since = Instant::now();
         while begun.elapsed() < stretched(deadline) {
             let moved = self.pump()?;
             if goal(self) {
                 return Ok(Some(true));
             }
-            if self.end.is_some() {
+            if self.end().is_some() {
                 return Ok(Some(false));
             }
             if moved || self.clients.iter().any(|(_, client)| client.in_flight() > 0) {
                 quiet.reset();
-            } else if quiet.look(pid, threads_of(pid).into_iter()).is_some() {
+                since = Instant::now();
+            } else if let Some(sleep) = quiet.look(pid, threads_of(pid).into_iter())
+                && (!sleep.timed || since.elapsed() >= stretched(PATIENCE))
+            {
                 return Ok(Some(false));
             }
             if !moved {
@@ -178,7 +180,7 @@ impl PlainServer {
     ///
     /// When it is gone.
     pub fn signal(&mut self, signal: Signal) -> Result<(), HarnessError> {
-        if self.end.is_some() {
+        if self.end().is_some() {
             return Ok(());
         }
         kill(self.process.pid(), signal)
@@ -189,15 +191,23 @@ impl PlainServer {
         if interrupt::requested() {
             return Err(Trouble::Interrupted);
         }
-        let moved = self.clients.pump() | self.process.stdout.pump() | self.process.stderr.pump();
-        if self.end.is_none() {
-            self.end = self.process.try_wait()?;
+        let stops = self.tracer.drain()?;
+        if self.tracer.end().is_some() {
+            self.process.set_reaped();
         }
-        Ok(moved)
+        let printed = self.process.stdout.pump() | self.process.stderr.pump();
+        Ok(self.clients.pump() | printed | (stops > 0))
     }
 
     fn nap(&self, longest: Duration) -> Result<bool, HarnessError> {
         let output = [self.process.stdout.pipe(), self.process.stderr.pipe()];
         self.bell.wait(self.clients.poll_fds(), output.into_iter().flatten(), longest)
+    }
+}
+
+impl Drop for PlainServer {
+    fn drop(&mut self) {
+        self.tracer.end_all();
+        self.process.set_reaped();
     }
 }

@@ -58,6 +58,12 @@ pub fn held_where(held: &[(i32, At)]) -> String {
     }
 }
 
+/// Whether there are workers and all of them are held: only then is an answer somebody else's doing.
+pub fn all_held(session: &Session) -> bool {
+    let workers: Vec<_> = session.tracer.alive_workers().collect();
+    !workers.is_empty() && workers.iter().all(|thread| thread.is_held())
+}
+
 /// Whether everybody who is held is held before it could have left a result: nobody may be answered then. A worker that
 /// could only be held at its next system call may have left its result already, where an attentive loop finds it.
 pub fn held_before_results(held: &[(i32, At)]) -> bool {

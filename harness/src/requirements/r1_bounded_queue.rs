@@ -2,7 +2,10 @@
 
 use super::{
     Context, Requirement,
-    common::{Ended, good, held_where, is_result, not_yet, shown, stuck, wait_for_answers, worker_turns},
+    common::{
+        Ended, all_held, good, held_before_results, held_where, is_result, not_yet, shown, stuck,
+        wait_for_answers, worker_turns,
+    },
 };
 use crate::{
     error::Trouble,
@@ -30,6 +33,8 @@ struct Observation {
     clients: usize,
     /// Where workers were held.
     held: Vec<(i32, At)>,
+    /// Every worker that there is was held.
+    all_held: bool,
     /// No worker was given a processor while the requests came in.
     workers_slept: bool,
     /// Requests that the server had taken off the sockets when everything had come to rest.
@@ -118,6 +123,7 @@ fn observe(context: &Context<'_>, workers: usize, capacity: usize) -> Result<Obs
         capacity,
         clients,
         held: session.tracer.held(),
+        all_held: all_held(&session),
         workers_slept: worker_turns(&session) == turns,
         taken: ids.iter().enumerate().filter(|(number, id)| taken(*number, **id)).count(),
         answered_early: ids.iter().filter(|id| session.clients.get(**id).answers() > 0).count(),
@@ -186,6 +192,18 @@ fn judge(o: &Observation) -> Finding {
             "push must wait while the queue holds CAPACITY tasks (or the loop must stop reading); is CAPACITY what bounds it?",
         );
     }
+    if o.rest == Rest::Busy {
+        return not_yet(&expected, &seen, &o.doing);
+    }
+    // A worker that was not held, or that was held late with a lock that nobody sees, may be what the others wait for.
+    if in_hand < capacity && !(o.all_held && held_before_results(&o.held)) {
+        return Finding::inconclusive(
+            expected,
+            format!("{seen}; not every worker could be held where it holds no lock"),
+            o.doing.clone(),
+            "link the program dynamically and let workers wait on a condition variable or a semaphore, which can be seen",
+        );
+    }
     if in_hand < capacity {
         return fail(
             seen,
@@ -201,8 +219,7 @@ fn judge(o: &Observation) -> Finding {
                 "wait on a condition variable (or stop watching the sockets) instead of trying again and again",
             );
         }
-        Rest::Busy => return not_yet(&expected, &seen, &o.doing),
-        Rest::Asleep | Rest::OtherSpins | Rest::Gone => {}
+        Rest::Asleep | Rest::OtherSpins | Rest::Busy | Rest::Gone => {}
     }
     if let Some((answer, sent_by)) = &o.refused {
         return fail(
@@ -238,6 +255,7 @@ mod tests {
             capacity: 8,
             clients: 28,
             held: (1..=4).map(|tid| (tid, At::Release)).collect(),
+            all_held: true,
             workers_slept: false,
             taken: 12,
             answered_early: 0,
@@ -264,6 +282,13 @@ mod tests {
         for taken in [0, 7, 14, 28] {
             assert_eq!(outcome(|o| o.taken = taken), Outcome::Fail, "{taken}");
         }
+    }
+
+    #[test]
+    fn too_few_taken_is_judged_only_if_every_worker_was_surely_held() {
+        assert_eq!(outcome(|o| (o.taken, o.all_held) = (2, false)), Outcome::Inconclusive);
+        assert_eq!(outcome(|o| (o.taken, o.held[0].1) = (2, At::Call("write"))), Outcome::Inconclusive);
+        assert_eq!(outcome(|o| (o.taken, o.rest) = (2, Rest::Busy)), Outcome::Inconclusive);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use super::{
     Context, Requirement,
     common::{
-        Ended, REJECTED, bad, good, held_before_results, held_where, is_result, not_yet, shown, stuck,
-        wait_for_answers, worker_turns,
+        Ended, REJECTED, all_held, bad, good, held_before_results, held_where, is_result, not_yet, shown,
+        stuck, wait_for_answers, worker_turns,
     },
 };
 use crate::{
@@ -47,6 +47,7 @@ struct Observation {
     round: usize,
     clients: Vec<Client>,
     held: Vec<(i32, At)>,
+    all_held: bool,
     workers_slept: bool,
     /// Clients with bad input that were answered while every worker was held.
     errors_early: usize,
@@ -102,6 +103,7 @@ fn observe(session: &mut Session, random: &mut fastrand::Rng, round: usize) -> R
     }
     session.settle()?;
     let mut held = session.tracer.held();
+    let all_held = all_held(session);
     let workers_slept = worker_turns(session) == turns;
     let errors_early = ids
         .iter()
@@ -134,6 +136,7 @@ fn observe(session: &mut Session, random: &mut fastrand::Rng, round: usize) -> R
         round,
         clients,
         held,
+        all_held,
         workers_slept,
         errors_early,
         order,
@@ -157,7 +160,7 @@ fn judge(o: &Observation) -> Finding {
         let sender = client.map(|client| format!("{}; ", client.sent_by)).unwrap_or_default();
         Finding::fail(expected.clone(), observed, format!("{sender}{place}"), hint)
     };
-    if o.errors_early > 0 && held_before_results(&o.held) && (!o.held.is_empty() || o.workers_slept) {
+    if o.errors_early > 0 && (o.workers_slept || (o.all_held && held_before_results(&o.held))) {
         return fail(
             format!(
                 "{} clients got an error before any worker could find it: the event loop decided",
@@ -225,6 +228,7 @@ mod tests {
             round: 0,
             clients,
             held: (2..6).map(|tid| (tid, At::Release)).collect(),
+            all_held: true,
             workers_slept: false,
             errors_early: 0,
             order: vec!["worker 2 (tid 3)".into()],

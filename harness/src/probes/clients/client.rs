@@ -149,8 +149,14 @@ impl Client {
             match send(socket.as_raw_fd(), &self.out[self.sent..], MsgFlags::MSG_NOSIGNAL) {
                 Ok(n) => self.sent += n,
                 Err(Errno::EINTR) => {}
-                // A reset is seen by the next read, behind the answers that came before it.
-                Err(_) => break,
+                Err(Errno::EAGAIN) => break,
+                Err(_) => {
+                    // Who reads sees the reset there, behind the answers that came before it.
+                    if !self.reading {
+                        self.link = Link::Reset;
+                    }
+                    break;
+                }
             }
         }
         if self.finish && self.sent == self.out.len() {

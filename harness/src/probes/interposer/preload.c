@@ -29,6 +29,7 @@ enum marker_op {
     OP_JOIN_BEGIN = 4,
     OP_JOIN_END = 5,
     OP_DETACHED = 6,
+    OP_WAIT_FAILED = 7,
     OP_MUTEX_INIT = 10,
     OP_MUTEX_DESTROY = 11,
     OP_MUTEX_BLOCKED = 12,
@@ -103,6 +104,7 @@ REAL_FUNCTIONS(DECLARE)
 static int (*real_pthread_cond_clockwait)(pthread_cond_t *, pthread_mutex_t *, clockid_t, const struct timespec *);
 static int (*real_pthread_mutex_clocklock)(pthread_mutex_t *, clockid_t, const struct timespec *);
 static int (*real_sem_clockwait)(sem_t *, clockid_t, const struct timespec *);
+static int (*real_pthread_clockjoin_np)(pthread_t, void **, clockid_t, const struct timespec *);
 
 static void resolve(void)
 {
@@ -111,6 +113,7 @@ static void resolve(void)
     RESOLVE(pthread_cond_clockwait)
     RESOLVE(pthread_mutex_clocklock)
     RESOLVE(sem_clockwait)
+    RESOLVE(pthread_clockjoin_np)
 }
 
 /* Another library's constructor may take a lock before ours has run. */
@@ -168,6 +171,15 @@ EXPORT int pthread_timedjoin_np(pthread_t thread, void **value, const struct tim
     NEED(pthread_timedjoin_np);
     mark(OP_JOIN_BEGIN, (void *)thread, 0, CALLER);
     int rc = real_pthread_timedjoin_np(thread, value, until);
+    mark(OP_JOIN_END, (void *)thread, (unsigned long)rc, CALLER);
+    return rc;
+}
+
+EXPORT int pthread_clockjoin_np(pthread_t thread, void **value, clockid_t clock, const struct timespec *until)
+{
+    NEED(pthread_clockjoin_np);
+    mark(OP_JOIN_BEGIN, (void *)thread, 0, CALLER);
+    int rc = real_pthread_clockjoin_np(thread, value, clock, until);
     mark(OP_JOIN_END, (void *)thread, (unsigned long)rc, CALLER);
     return rc;
 }
@@ -231,6 +243,8 @@ EXPORT int pthread_mutex_lock(pthread_mutex_t *mutex)
     if (rc == EBUSY) {
         mark(OP_MUTEX_BLOCKED, mutex, 0, CALLER);
         rc = real_pthread_mutex_lock(mutex);
+        if (rc != 0 && rc != EOWNERDEAD)
+            mark(OP_WAIT_FAILED, mutex, 0, CALLER);
     }
     if (rc == 0 || rc == EOWNERDEAD)
         mark(OP_MUTEX_LOCKED, mutex, 0, CALLER);
@@ -477,8 +491,7 @@ EXPORT int sem_wait(sem_t *sem)
     if (sem_take_or_announce(sem, CALLER))
         return 0;
     int rc = real_sem_wait(sem);
-    if (rc == 0)
-        mark(OP_SEM_TAKEN, sem, 0, CALLER);
+    mark(rc == 0 ? OP_SEM_TAKEN : OP_WAIT_FAILED, sem, 0, CALLER);
     return rc;
 }
 
@@ -497,8 +510,7 @@ EXPORT int sem_timedwait(sem_t *sem, const struct timespec *until)
     if (sem_take_or_announce(sem, CALLER))
         return 0;
     int rc = real_sem_timedwait(sem, until);
-    if (rc == 0)
-        mark(OP_SEM_TAKEN, sem, 0, CALLER);
+    mark(rc == 0 ? OP_SEM_TAKEN : OP_WAIT_FAILED, sem, 0, CALLER);
     return rc;
 }
 
@@ -508,8 +520,7 @@ EXPORT int sem_clockwait(sem_t *sem, clockid_t clock, const struct timespec *unt
     if (sem_take_or_announce(sem, CALLER))
         return 0;
     int rc = real_sem_clockwait(sem, clock, until);
-    if (rc == 0)
-        mark(OP_SEM_TAKEN, sem, 0, CALLER);
+    mark(rc == 0 ? OP_SEM_TAKEN : OP_WAIT_FAILED, sem, 0, CALLER);
     return rc;
 }
 

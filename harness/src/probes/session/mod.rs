@@ -23,8 +23,8 @@ use crate::{
     submission::launch::Process,
 };
 use nix::{
+    errno::Errno,
     sys::signal::{Signal, kill},
-    unistd::Pid,
 };
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -62,15 +62,20 @@ impl Session {
         self.process.stderr.text()
     }
 
-    /// Sends the server a signal.
+    /// Sends the server a signal; nothing happens if it has ended.
     ///
     /// # Errors
     ///
-    /// When the server is gone.
+    /// When the kernel refuses.
     pub fn signal(&mut self, signal: Signal) -> Result<(), HarnessError> {
-        // A process that has ended but is not reaped takes a signal without complaint, which is as good.
-        kill(self.process.pid(), signal)
-            .map_err(|e| HarnessError::system(format!("send {signal} to the server"), e))
+        // A server that has ended is reaped, and its number may be somebody else's.
+        if self.tracer.end().is_some() {
+            return Ok(());
+        }
+        match kill(self.process.pid(), signal) {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(e) => Err(HarnessError::system(format!("send {signal} to the server"), e)),
+        }
     }
 
     /// Connects a client and waits until the server has accepted it, or until it cannot.
@@ -123,16 +128,16 @@ impl Session {
         }
     }
 
-    /// Sends a request and waits for its answer; `None` if none comes.
+    /// Sends a request and waits for its answer; how the wait ended if none came.
     ///
     /// # Errors
     ///
     /// As [`Session::until`].
-    pub fn ask(&mut self, id: ClientId, request: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {
+    pub fn ask(&mut self, id: ClientId, request: &[u8]) -> Result<Result<Vec<u8>, Wait>, Trouble> {
         let before = self.clients.get(id).answers();
         self.clients.send(id, request);
-        self.until(wait::DEADLINE, |session| session.clients.get(id).answers() > before)?;
-        Ok(self.clients.get(id).lines().get(before).map(|line| line.to_vec()))
+        let wait = self.until(wait::DEADLINE, |session| session.clients.get(id).answers() > before)?;
+        Ok(self.clients.get(id).lines().get(before).map(|line| line.to_vec()).ok_or(wait))
     }
 
     /// After the end of the process: waits until every client that reads has seen the end of its connection, which the
@@ -183,23 +188,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.process.kill_group();
-        // What left the group (setsid) is known to the tracer.
-        for thread in self.tracer.alive().filter(|t| t.role == super::tracer::thread::Role::Child) {
-            let _ = kill(Pid::from_raw(thread.tid), Signal::SIGKILL);
-        }
-        // The tracer must see them out: a thread may stop once more on its way.
-        let begun = Instant::now();
-        while self.tracer.unreaped().next().is_some() && begun.elapsed() < wait::DEADLINE {
-            match self.tracer.drain() {
-                Ok(0) => drop(self.bell.wait(std::iter::empty(), std::iter::empty(), wait::TICK)),
-                Ok(_) => {}
-                // Only to be reached when the kernel refuses ptrace; the tracees die with the harness at the latest.
-                Err(_) => break,
-            }
-        }
-        if self.tracer.end().is_some() {
-            self.process.set_reaped();
-        }
+        // The tracer goes last of its fields that know the process, and sees it out; see its own `drop`.
+        self.tracer.end_all();
+        self.process.set_reaped();
     }
 }

@@ -128,17 +128,22 @@ impl Session {
             self.scan.quiet.reset();
             return None;
         }
+        // First what is on its way, then the threads: what arrives between wakes somebody, which the next look shows.
+        if !self.all_arrived() || !self.all_received() {
+            self.scan.quiet.reset();
+            return None;
+        }
         let free = |t: &&Thread| !t.is_held() && !t.stopped && t.role != Role::Child;
         let awake = self.tracer.alive().filter(free).map(|t| t.tid);
-        let quiet = self.scan.quiet.look(pid, awake);
-        let arrived = self.all_arrived();
-        quiet.filter(|_| arrived && self.all_received())
+        let mut sleep = self.scan.quiet.look(pid, awake)?;
+        sleep.timed |= self.tracer.has_timers();
+        Some(sleep)
     }
 
     /// Whether all that clients have sent has come to the server's kernel. An acknowledgement says so, but may be put off;
     /// the bytes that the server has read and those that it could read say it too.
     fn all_arrived(&mut self) -> bool {
-        /// Longer than any kernel puts off an acknowledgement; what is still not acknowledged then waits for room.
+        /// Longer than a kernel puts off an acknowledgement on the loopback; what is still not acknowledged waits for room.
         const ACK_DELAY: Duration = Duration::from_millis(60);
         let in_flight: Vec<usize> = self.clients.iter().map(|(_, client)| client.in_flight()).collect();
         if in_flight != self.scan.in_flight {

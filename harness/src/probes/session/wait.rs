@@ -111,11 +111,17 @@ impl Watch {
         let new = &tracer.events()[self.read..];
         // Beyond what is kept there is only more of the same, made by whoever made it before.
         let unkept = (tracer.seen() - self.seen).saturating_sub(new.len()) as u64;
-        if clients_moved || new.iter().any(|event| matters(&event.what)) {
+        let read = self.read;
+        if clients_moved {
             self.restart();
         }
-        for event in new.iter().filter(|event| is_idle_turn(&event.what)) {
-            *self.idle_turns.entry(event.tid).or_default() += 1;
+        // In order: turns that came before the last thing that matters do not count.
+        for event in &tracer.events()[read..] {
+            if matters(&event.what) {
+                self.restart();
+            } else if is_idle_turn(&event.what) {
+                *self.idle_turns.entry(event.tid).or_default() += 1;
+            }
         }
         if let Some(busiest) = self.idle_turns.values_mut().max() {
             *busiest += unkept;
@@ -146,7 +152,7 @@ fn is_idle_turn(what: &What) -> bool {
         What::Call(call) => {
             matches!(call.class, Class::EpollWait | Class::Poll | Class::Accept) || call.result < 0
         }
-        What::Marker(_) => true,
+        // Locks that are free are no turns: a loop that does nothing else shows by its processor time.
         _ => false,
     }
 }

@@ -5,24 +5,24 @@
 //! there was no work:
 //!
 //! - a condition variable or a semaphore: once it has come back from that one, the first stop at which it holds no lock;
-//! - something the preloaded library does not see (a futex of `std::sync`, a pipe): its next stop at which it holds no lock.
-//!   That may be as late as the write that announces its result; [`At`] says which it was.
+//! - something the preloaded library does not see (a futex of `std::sync`, a pipe): its next stop at which it holds no lock
+//!   that can be seen. That may be as late as the write that announces its result; [`At`] says which it was.
 //!
 //! A thread is never held inside a wait: glibc's `pthread_cond_signal` blocks after as many signals as there are waiters
 //! that do not come out.
 
 use super::{ptrace::Resume, syscalls::Class};
 use crate::probes::interposer::{Marker, Op};
+use std::rc::Rc;
 
-/// What a worker sleeps in when there is no work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Idle {
-    /// In a wait for this condition variable.
-    Cond(u64),
-    /// In a wait for this semaphore.
-    Sem(u64),
-    /// In something that the preloaded library does not announce.
-    Unseen,
+/// What the workers of a server sleep in when there is no work. All of them together: in a pool in which one worker waits
+/// for work and the others wait for its place, each comes by there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Idle {
+    /// Condition variables.
+    pub conds: Vec<u64>,
+    /// Semaphores.
+    pub sems: Vec<u64>,
 }
 
 /// Where a thread is held.
@@ -41,7 +41,8 @@ pub enum At {
 pub enum Candidate<'a> {
     /// A marker.
     Marker(&'a Marker),
-    /// About to make a traced call.
+    /// About to make a traced call on something that the ledger knows: not on a file or a terminal, which a worker may
+    /// write while it holds a lock that nobody sees (of stdio, say).
     Call(&'static str, Class),
     /// About to come back from a traced call.
     Return(&'static str, Class),
@@ -58,7 +59,7 @@ pub struct Hold {
 
 #[derive(Clone, Debug)]
 struct Armed {
-    idle: Idle,
+    idle: Rc<Idle>,
     /// It has come back from what it slept in.
     woke: bool,
     /// Semaphores that it has taken since and not posted: it may use one as a lock.
@@ -66,9 +67,10 @@ struct Armed {
 }
 
 impl Hold {
-    /// Holds the thread at its next mid-task moment, once.
-    pub fn arm(&mut self, idle: Idle) {
-        self.armed = Some(Armed { idle, woke: idle == Idle::Unseen, sems: Vec::new() });
+    /// Holds the thread at its next mid-task moment, once. `seen`: it sleeps now in a wait that the preloaded library has
+    /// announced; if not, its next stop is taken for a sign that it has taken work.
+    pub fn arm(&mut self, idle: Rc<Idle>, seen: bool) {
+        self.armed = Some(Armed { idle, woke: !seen, sems: Vec::new() });
     }
 
     /// Holds the thread when it next comes back from waiting on epoll, once.
@@ -131,15 +133,14 @@ impl Hold {
 
 impl Armed {
     fn follow(&mut self, marker: &Marker) {
-        match (marker.op, self.idle) {
-            (Op::CondWoken, Idle::Cond(cond)) if marker.object == cond => self.woke = true,
+        let (cond, sem) = (self.idle.conds.contains(&marker.object), self.idle.sems.contains(&marker.object));
+        match marker.op {
+            Op::CondWoken if cond => self.woke = true,
             // There was nothing to take after all.
-            (Op::CondWait | Op::CondTimedWait, Idle::Cond(cond)) if marker.object == cond => {
-                self.woke = false
-            }
-            (Op::SemTaken, Idle::Sem(sem)) if marker.object == sem => self.woke = true,
-            (Op::SemTaken, _) if self.woke => self.sems.push(marker.object),
-            (Op::SemPosted, _) => {
+            Op::CondWait | Op::CondTimedWait if cond => self.woke = false,
+            Op::SemTaken if sem => self.woke = true,
+            Op::SemTaken if self.woke => self.sems.push(marker.object),
+            Op::SemPosted => {
                 if let Some(at) = self.sems.iter().rposition(|sem| *sem == marker.object) {
                     self.sems.remove(at);
                 }
@@ -160,12 +161,20 @@ mod tests {
         Marker { op, c11: false, object, more: 0, caller: 0 }
     }
 
+    fn cond() -> Idle {
+        Idle { conds: vec![NOT_EMPTY], sems: Vec::new() }
+    }
+
+    fn sem(sem: u64) -> Idle {
+        Idle { conds: Vec::new(), sems: vec![sem] }
+    }
+
     /// Feeds the markers, keeping count of locks as the census does; the place at which the thread was held.
     fn held_at(idle: Idle, ops: &[(Op, u64)]) -> Option<usize> {
         let mut hold = Hold::default();
-        hold.arm(idle);
         // A worker that sleeps in a condition variable will come back with its mutex.
-        let mut locks = usize::from(matches!(idle, Idle::Cond(_)));
+        let mut locks = usize::from(!idle.conds.is_empty());
+        hold.arm(Rc::new(idle), true);
         ops.iter().position(|(op, object)| {
             match op {
                 Op::MutexLocked => locks += 1,
@@ -179,13 +188,13 @@ mod tests {
     #[test]
     fn a_worker_is_held_where_it_releases_the_queue() {
         let ops = [(Op::CondWoken, NOT_EMPTY), (Op::CondSignal, 0x30), (Op::MutexUnlocked, QUEUE)];
-        assert_eq!(held_at(Idle::Cond(NOT_EMPTY), &ops), Some(2));
+        assert_eq!(held_at(cond(), &ops), Some(2));
     }
 
     #[test]
     fn a_worker_that_finds_nothing_sleeps_on() {
         let nothing = [(Op::CondWoken, NOT_EMPTY), (Op::CondWait, NOT_EMPTY)];
-        assert_eq!(held_at(Idle::Cond(NOT_EMPTY), &nothing), None);
+        assert_eq!(held_at(cond(), &nothing), None);
     }
 
     #[test]
@@ -196,7 +205,7 @@ mod tests {
             (Op::MutexUnlocked, QUEUE),
             (Op::MutexUnlocked, 0x40),
         ];
-        assert_eq!(held_at(Idle::Cond(NOT_EMPTY), &ops), Some(3));
+        assert_eq!(held_at(cond(), &ops), Some(3));
     }
 
     #[test]
@@ -204,13 +213,26 @@ mod tests {
         let (items, lock, slots) = (1, 2, 3);
         let ops =
             [(Op::SemTaken, items), (Op::SemTaken, lock), (Op::SemPosted, lock), (Op::SemPosted, slots)];
-        assert_eq!(held_at(Idle::Sem(items), &ops), Some(2));
+        assert_eq!(held_at(sem(items), &ops), Some(2));
+    }
+
+    #[test]
+    fn a_follower_that_waits_for_its_place_is_held_when_it_has_been_the_leader() {
+        let (items, place) = (1, 0x50);
+        let ops = [
+            (Op::MutexLocked, place),
+            (Op::SemTaken, items),
+            (Op::MutexLocked, QUEUE),
+            (Op::MutexUnlocked, QUEUE),
+            (Op::MutexUnlocked, place),
+        ];
+        assert_eq!(held_at(sem(items), &ops), Some(4));
     }
 
     #[test]
     fn without_a_known_wait_the_next_call_is_the_place() {
         let mut hold = Hold::default();
-        hold.arm(Idle::Unseen);
+        hold.arm(Rc::default(), false);
         assert!(hold.decide(Candidate::Call("write", Class::Send), 0));
         assert_eq!((hold.at(), hold.release()), (Some(At::Call("write")), Some(Resume::ToExit)));
         assert!(!hold.decide(Candidate::Call("write", Class::Send), 0), "once");
@@ -229,7 +251,7 @@ mod tests {
     #[test]
     fn the_end_of_the_process_is_never_held_up() {
         let mut hold = Hold::default();
-        hold.arm(Idle::Unseen);
+        hold.arm(Rc::default(), false);
         assert!(!hold.decide(Candidate::Call("exit_group", Class::ExitGroup), 0));
     }
 }

@@ -11,8 +11,10 @@ pub type ObjectId = usize;
 /// What an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A socket that neither listens nor was accepted.
+    /// A network socket that neither listens nor was accepted.
     Socket,
+    /// A socket that stays on this machine by its nature (`AF_UNIX`, `AF_NETLINK`): the system log, name services.
+    LocalSocket,
     /// A listening socket.
     Listener,
     /// An accepted connection, with the client's port where it could be learnt.
@@ -34,6 +36,7 @@ impl Kind {
     pub fn words(self) -> &'static str {
         match self {
             Self::Socket => ", a socket",
+            Self::LocalSocket => ", a local socket",
             Self::Listener => ", the listener",
             Self::Connection(_) => ", a client socket",
             Self::Eventfd => ", an eventfd",
@@ -76,8 +79,8 @@ pub struct Object {
     pub bytes_in: u64,
     /// Bytes written to it, in all.
     pub bytes_out: u64,
-    /// How it is registered with epoll, or was last.
-    pub watch: Option<Watch>,
+    /// Every way in which it is or was registered with epoll.
+    pub watches: Vec<Watch>,
 }
 
 /// The ledger of one process.
@@ -120,8 +123,9 @@ impl Ledger {
         match name {
             "close" => self.unlink(args[0] as i32),
             "close_range" if args[2] & CLOSE_RANGE_CLOEXEC == 0 => {
-                let last = i32::try_from(args[1] as u32).unwrap_or(i32::MAX);
-                let fds: Vec<i32> = self.table.range(args[0] as i32..=last).map(|(fd, _)| *fd).collect();
+                let (first, last) = (args[0] as u32, args[1] as u32);
+                let fds: Vec<i32> =
+                    self.table.keys().copied().filter(|fd| (first..=last).contains(&(*fd as u32))).collect();
                 for fd in fds {
                     self.unlink(fd);
                 }
@@ -138,7 +142,10 @@ impl Ledger {
         }
         let made = |kind| Some((kind, call.result as i32));
         let new = match call.class {
-            Class::Socket => made(Kind::Socket),
+            Class::Socket if matches!(call.args[0] as i32, libc::AF_INET | libc::AF_INET6) => {
+                made(Kind::Socket)
+            }
+            Class::Socket => made(Kind::LocalSocket),
             Class::Accept => made(Kind::Connection(extra.peer)),
             Class::Eventfd => made(Kind::Eventfd),
             Class::EpollCreate => made(Kind::Epoll),
@@ -157,7 +164,7 @@ impl Ledger {
                 }
             }
             Class::Listen => {
-                if let Some(id) = call.object {
+                if let Some(id) = call.object.filter(|id| self.objects[*id].kind == Kind::Socket) {
                     self.objects[id].kind = Kind::Listener;
                 }
             }
@@ -166,12 +173,12 @@ impl Ledger {
             }
             Class::Receive => {
                 if let Some(id) = call.object.filter(|_| !is_peek(call)) {
-                    self.objects[id].bytes_in += call.result as u64;
+                    self.objects[id].bytes_in += extra.bytes.unwrap_or(call.result as u64);
                 }
             }
             Class::Send => {
                 if let Some(id) = call.object {
-                    self.objects[id].bytes_out += call.result as u64;
+                    self.objects[id].bytes_out += extra.bytes.unwrap_or(call.result as u64);
                 }
             }
             Class::EpollControl => self.watch(call, extra.mask),
@@ -181,10 +188,9 @@ impl Ledger {
 
     fn watch(&mut self, call: &Call, mask: u32) {
         let (Some(epoll), Some(id)) = (call.object, self.at(call.args[2] as i32)) else { return };
-        self.objects[id].watch = match call.args[1] as i32 {
-            libc::EPOLL_CTL_DEL => None,
-            _ => Some(Watch { epoll, mask }),
-        };
+        if call.args[1] as i32 != libc::EPOLL_CTL_DEL {
+            self.objects[id].watches.push(Watch { epoll, mask });
+        }
     }
 
     fn make(&mut self, kind: Kind, fd: i32, tid: i32, call: &'static str) {
@@ -196,7 +202,7 @@ impl Ledger {
             open: 0,
             bytes_in: 0,
             bytes_out: 0,
-            watch: None,
+            watches: Vec::new(),
         });
         self.link(fd, Some(self.objects.len() - 1));
     }
@@ -231,6 +237,8 @@ pub struct Extra {
     pub pair: Option<[i32; 2]>,
     /// The event mask that epoll_ctl was given.
     pub mask: u32,
+    /// Bytes moved, where the result counts something else (messages).
+    pub bytes: Option<u64>,
 }
 
 fn is_dup(command: u64) -> bool {
@@ -242,6 +250,7 @@ fn is_peek(call: &Call) -> bool {
     let flags = match call.name {
         "recvfrom" => call.args[3],
         "recvmsg" => call.args[2],
+        "recvmmsg" => call.args[3],
         _ => return false,
     };
     flags as i32 & libc::MSG_PEEK != 0
@@ -343,6 +352,9 @@ mod tests {
         }
         ledger.enter("close_range", &[6, u64::from(u32::MAX), 0, 0, 0, 0]);
         assert_eq!(ledger.open().map(|(fd, _)| fd).collect::<Vec<_>>(), [5]);
+        // The kernel refuses a range that ends before it begins.
+        ledger.enter("close_range", &[5, 3, 0, 0, 0, 0]);
+        assert_eq!(ledger.open().count(), 1);
     }
 
     #[test]
@@ -353,6 +365,6 @@ mod tests {
         let add = [4, libc::EPOLL_CTL_ADD as u64, 5, 0, 0, 0];
         after(&mut ledger, Class::EpollControl, "epoll_ctl", add, 0, Extra { mask: 1, ..Extra::default() });
         let eventfd = ledger.at(5).unwrap();
-        assert_eq!(ledger.object(eventfd).watch, Some(Watch { epoll: ledger.at(4).unwrap(), mask: 1 }));
+        assert_eq!(ledger.object(eventfd).watches, [Watch { epoll: ledger.at(4).unwrap(), mask: 1 }]);
     }
 }

@@ -3,6 +3,7 @@
 //! One thread of the harness owns a tracer and everything it knows. Nothing happens between two calls of
 //! [`Tracer::drain`]: stops queue up in the kernel until the owner looks, so what the owner reads does not change under it.
 
+mod control;
 pub mod event;
 mod filter;
 mod holds;
@@ -21,16 +22,19 @@ pub use usable::usable;
 
 use crate::error::HarnessError;
 use event::{Call, Event};
-use holds::Idle;
 use ledger::Ledger;
-use nix::unistd::Pid;
+use nix::{
+    poll::ppoll,
+    sys::signal::{Signal, kill, killpg},
+    unistd::Pid,
+};
 use origin::Origin;
 use std::{
     collections::BTreeMap,
     os::fd::OwnedFd,
     time::{Duration, Instant},
 };
-use thread::{Role, Thread, Waiting};
+use thread::{Role, Thread};
 
 /// How many events are kept. A server that spins makes tens of thousands a second; the first ones tell the story.
 const MOST_EVENTS: usize = 500_000;
@@ -59,12 +63,15 @@ pub struct Tracer {
     workers: u32,
     executed: bool,
     markers: bool,
+    /// A timer was set that ends by a signal.
+    alarms: bool,
     arm_newcomers: bool,
     end: Option<(End, Duration)>,
 }
 
 impl Tracer {
-    /// Seizes a child of the calling thread that waits to be let go. From then on only this thread may use the tracer.
+    /// Seizes a child of the calling thread that waits to be let go. From then on only this thread may use the tracer, and
+    /// the thread may have no other tracer and no other child: whoever waits gets the stops of all of them.
     ///
     /// # Errors
     ///
@@ -84,6 +91,7 @@ impl Tracer {
             workers: 0,
             executed: false,
             markers: false,
+            alarms: false,
             arm_newcomers: false,
             end: None,
         })
@@ -101,6 +109,15 @@ impl Tracer {
             handled += 1;
         }
         Ok(handled)
+    }
+
+    /// Whether a timer may end a sleep that has no deadline of its own: a timerfd that is armed, or a timer that signals.
+    pub fn has_timers(&self) -> bool {
+        let armed = |(fd, id): (i32, ledger::ObjectId)| {
+            self.ledger.object(id).kind == ledger::Kind::Timerfd
+                && crate::probes::proc::timer_is_armed(self.main(), fd)
+        };
+        self.alarms || self.ledger.open().any(armed)
     }
 
     /// Everything that happened so far, in order.
@@ -193,67 +210,36 @@ impl Tracer {
     pub fn borrow_fd(&self, fd: i32) -> Option<OwnedFd> {
         kernel::borrow_fd(self.pidfd.as_ref()?, fd)
     }
+}
 
-    /// From now on holds each worker at its next mid-task moment, once. To be called while they are idle.
-    pub fn arm_mid_task(&mut self) {
-        self.arm_newcomers = true;
-        for thread in
-            self.threads.values_mut().filter(|t| t.ended.is_none() && matches!(t.role, Role::Worker(_)))
-        {
-            if thread.is_held() {
-                continue;
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        self.end_all();
+    }
+}
+
+impl Tracer {
+    /// Kills everybody and sees them out: a thread may stop once more on its way, and then waits for its tracer.
+    pub fn end_all(&mut self) {
+        const LONGEST: Duration = Duration::from_secs(10);
+        const TICK: Duration = Duration::from_millis(1);
+        if self.unreaped().next().is_none() {
+            return;
+        }
+        // The group first; then what has left it.
+        let _ = killpg(self.leader, Signal::SIGKILL);
+        for thread in self.unreaped().filter(|t| t.role == Role::Child) {
+            let _ = kill(Pid::from_raw(thread.tid), Signal::SIGKILL);
+        }
+        let begun = Instant::now();
+        while self.unreaped().next().is_some() && begun.elapsed() < LONGEST {
+            match self.drain() {
+                // Nothing to wait on but time: SIGCHLD may go to whoever listens for it.
+                Ok(0) => drop(ppoll(&mut [], Some(TICK.into()), None)),
+                Ok(_) => {}
+                // Only to be reached when the kernel refuses ptrace; the tracees die with the harness at the latest.
+                Err(_) => break,
             }
-            thread.hold.arm(match thread.waiting {
-                Some(Waiting::Cond { cond, .. }) => Idle::Cond(cond),
-                Some(Waiting::Sem(sem)) => Idle::Sem(sem),
-                _ => Idle::Unseen,
-            });
         }
-    }
-
-    /// Holds the main thread when it next comes back from waiting on epoll, once.
-    pub fn arm_main(&mut self) {
-        let main = self.main();
-        if let Some(thread) = self.threads.get_mut(&main).filter(|t| t.ended.is_none() && !t.is_held()) {
-            thread.hold.arm_wakeup();
-        }
-    }
-
-    /// Holds nobody else from now on; who is held stays held.
-    pub fn disarm(&mut self) {
-        self.arm_newcomers = false;
-        for thread in self.threads.values_mut() {
-            thread.hold.disarm();
-        }
-    }
-
-    /// The threads that are held, and where.
-    pub fn held(&self) -> Vec<(i32, At)> {
-        self.alive().filter_map(|t| Some((t.tid, t.hold.at()?))).collect()
-    }
-
-    /// Lets a held thread go on.
-    ///
-    /// # Errors
-    ///
-    /// As [`Tracer::drain`].
-    pub fn release(&mut self, tid: i32) -> Result<(), HarnessError> {
-        match self.threads.get_mut(&tid).and_then(|thread| thread.hold.release()) {
-            Some(how) => ptrace::resume(tid, how),
-            None => Ok(()),
-        }
-    }
-
-    /// Holds nobody any more: disarms all and lets everybody go.
-    ///
-    /// # Errors
-    ///
-    /// As [`Tracer::drain`].
-    pub fn release_all(&mut self) -> Result<(), HarnessError> {
-        self.disarm();
-        for (tid, _) in self.held() {
-            self.release(tid)?;
-        }
-        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     End, MOST_EVENTS, Tracer,
     event::{Call, Event, What},
-    holds::{self, Candidate, Idle},
+    holds::{self, Candidate},
     kernel,
     ledger::Extra,
     origin::Origin,
@@ -18,6 +18,7 @@ use crate::{
         proc,
     },
 };
+use std::rc::Rc;
 
 impl Tracer {
     pub(super) fn handle(&mut self, tid: i32, stop: Stop) -> Result<(), HarnessError> {
@@ -48,6 +49,15 @@ impl Tracer {
                 }
             }
             Stop::Exec => {
+                // All other threads of the process are gone; one of them may have become the leader.
+                let others: Vec<i32> = self
+                    .unreaped()
+                    .filter(|t| t.role != Role::Child && t.tid != tid)
+                    .map(|t| t.tid)
+                    .collect();
+                for other in others {
+                    self.reaped(other, End::Status(0));
+                }
                 if tid == self.main() {
                     self.executed = true;
                     self.origin = Origin::of(tid);
@@ -68,7 +78,15 @@ impl Tracer {
 
     fn log(&mut self, tid: i32, what: What) {
         self.seen += 1;
-        if self.events.len() < MOST_EVENTS {
+        // Whoever makes so many events repeats itself; what happens once is kept to the end.
+        let once = match &what {
+            What::Marker(_) => false,
+            What::Call(call) => {
+                call.result >= 0 && matches!(call.class, Class::Accept | Class::Close | Class::Send)
+            }
+            _ => true,
+        };
+        if self.events.len() < MOST_EVENTS || (once && self.events.len() < 2 * MOST_EVENTS) {
             self.events.push(Event { at: self.launched.elapsed(), tid, what });
         }
     }
@@ -83,7 +101,7 @@ impl Tracer {
         };
         let mut thread = Thread::new(tid, role, self.now());
         if self.arm_newcomers && of_server {
-            thread.hold.arm(Idle::Unseen);
+            thread.hold.arm(Rc::default(), false);
         }
         self.threads.insert(tid, thread);
         self.log(tid, What::Began);
@@ -167,7 +185,9 @@ impl Tracer {
             self.ledger.enter(call.name, &args);
         }
         thread.inside = Some(Inside { call, args, object, caller, entered: self.seen });
-        thread.hold.decide(Candidate::Call(call.name, call.class), thread.locks.len());
+        if object.is_some() {
+            thread.hold.decide(Candidate::Call(call.name, call.class), thread.locks.len());
+        }
     }
 
     fn at_exit(&mut self, tid: i32) -> Result<(), HarnessError> {
@@ -185,6 +205,7 @@ impl Tracer {
         let Some(result) = ptrace::result(tid) else { return };
         let Inside { call, args, object, caller, entered } = inside;
         thread.hold.decide(Candidate::Return(call.name, call.class), thread.locks.len());
+        self.alarms |= of_server && call.class == Class::Alarm && result >= 0;
         let call = Call { name: call.name, class: call.class, args, object, caller, entered, result };
         if of_server {
             let extra = self.extra(tid, &call);
@@ -212,6 +233,15 @@ impl Tracer {
             Class::Pipe => {
                 Extra { pair: pair(if call.name == "socketpair" { 3 } else { 0 }), ..Extra::default() }
             }
+            Class::Receive | Class::Send if call.name.ends_with("mmsg") => {
+                // An array of struct mmsghdr; see recvmmsg(2).
+                const HEADER: u64 = size_of::<libc::mmsghdr>() as u64;
+                const LENGTH_AT: u64 = std::mem::offset_of!(libc::mmsghdr, msg_len) as u64;
+                let length =
+                    |n: u64| ptrace::read(tid, call.args[1] + n * HEADER + LENGTH_AT).map(u32::from_ne_bytes);
+                let bytes = (0..call.result as u64).filter_map(length).map(u64::from).sum();
+                Extra { bytes: Some(bytes), ..Extra::default() }
+            }
             Class::EpollControl => Extra {
                 mask: ptrace::read(tid, call.args[3]).map_or(0, u32::from_ne_bytes),
                 ..Extra::default()
@@ -226,8 +256,8 @@ fn descriptor(name: &str, args: &[u64; 6]) -> i32 {
     const NONE: i32 = -1;
     match name {
         "socket" | "socketpair" | "pipe" | "pipe2" | "eventfd" | "eventfd2" | "epoll_create"
-        | "epoll_create1" | "timerfd_create" | "open" | "openat" | "poll" | "ppoll" | "select"
-        | "pselect6" | "io_uring_setup" | "exit_group" | "close_range" => NONE,
+        | "epoll_create1" | "timerfd_create" | "setitimer" | "timer_settime" | "alarm" | "poll" | "ppoll"
+        | "select" | "pselect6" | "io_uring_setup" | "exit_group" | "close_range" => NONE,
         _ => args[0] as i32,
     }
 }

@@ -12,8 +12,6 @@ pub enum Class {
     Bind,
     /// listen(2).
     Listen,
-    /// connect(2).
-    Connect,
     /// Takes a connection from a listener.
     Accept,
     /// Reads from a descriptor.
@@ -42,8 +40,8 @@ pub enum Class {
     Duplicate,
     /// Closes a descriptor.
     Close,
-    /// Opens a file.
-    Open,
+    /// Sets a timer that will end a sleep by a signal.
+    Alarm,
     /// Sets up io_uring, whose I/O no tracer can attribute to a thread.
     Uring,
     /// Ends the whole process.
@@ -74,18 +72,19 @@ traced! {
     SYS_socket "socket" Socket;
     SYS_bind "bind" Bind;
     SYS_listen "listen" Listen;
-    SYS_connect "connect" Connect;
     SYS_accept "accept" Accept;
     SYS_accept4 "accept4" Accept;
     SYS_read "read" Receive;
     SYS_readv "readv" Receive;
     SYS_recvfrom "recvfrom" Receive;
     SYS_recvmsg "recvmsg" Receive;
+    SYS_recvmmsg "recvmmsg" Receive;
     SYS_splice "splice" Receive;
     SYS_write "write" Send;
     SYS_writev "writev" Send;
     SYS_sendto "sendto" Send;
     SYS_sendmsg "sendmsg" Send;
+    SYS_sendmmsg "sendmmsg" Send;
     SYS_sendfile "sendfile" Send;
     SYS_shutdown "shutdown" Shutdown;
     #[cfg(target_arch = "x86_64")]
@@ -120,9 +119,10 @@ traced! {
     SYS_fcntl "fcntl" Duplicate;
     SYS_close "close" Close;
     SYS_close_range "close_range" Close;
+    SYS_setitimer "setitimer" Alarm;
+    SYS_timer_settime "timer_settime" Alarm;
     #[cfg(target_arch = "x86_64")]
-    SYS_open "open" Open;
-    SYS_openat "openat" Open;
+    SYS_alarm "alarm" Alarm;
     SYS_io_uring_setup "io_uring_setup" Uring;
     SYS_exit_group "exit_group" ExitGroup;
 }

@@ -158,7 +158,7 @@ impl Thread {
             Op::MutexBlocked | Op::RwlockBlocked => self.waiting = Some(Waiting::Lock(object)),
             Op::SemBlocked => self.waiting = Some(Waiting::Sem(object)),
             Op::JoinBegin => self.waiting = Some(Waiting::Join(object)),
-            Op::CondWoken | Op::SemTaken | Op::JoinEnd => self.waiting = None,
+            Op::CondWoken | Op::SemTaken | Op::JoinEnd | Op::WaitFailed => self.waiting = None,
             _ => {}
         }
         if self.waiting.is_some() {

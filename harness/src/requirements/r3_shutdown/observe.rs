@@ -3,6 +3,7 @@
 use super::{LIMIT, Observation, Situation};
 use crate::{
     error::{HarnessError, Trouble},
+    model::Outcome,
     probes::{
         clients::{ClientId, Link},
         session::{Session, Setup, signal_name},
@@ -43,7 +44,9 @@ pub(super) fn observe(context: &Context<'_>, situation: Situation) -> Result<Obs
         match Session::launch(context.program, &Setup::new(WORKERS, CAPACITY).on_port(port)) {
             Ok(_) => {}
             Err(Trouble::Decided(_)) if attempt < PORT_TRIES && somebody_listens(port) => continue,
-            Err(Trouble::Decided(finding)) => observation.restart = Err((finding.observed, finding.place)),
+            Err(Trouble::Decided(finding)) if finding.outcome == Outcome::Fail => {
+                observation.restart = Err((finding.observed, finding.place));
+            }
             Err(other) => return Err(other),
         }
         return Ok(observation);

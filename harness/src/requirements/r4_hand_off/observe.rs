@@ -4,7 +4,7 @@ use super::{CLIENTS, Eventfd, Observation, WORKERS};
 use crate::{
     error::Trouble,
     probes::{
-        session::{Session, Setup},
+        session::{Session, Settled, Setup},
         tracer::{
             event::Call,
             ledger::{Kind, ObjectId},
@@ -13,7 +13,7 @@ use crate::{
     },
     requirements::{
         Context,
-        common::{Ended, good, stuck, wait_for_answers, worker_turns},
+        common::{Ended, all_held, good, stuck, wait_for_answers, worker_turns},
     },
 };
 use std::collections::BTreeSet;
@@ -29,6 +29,7 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     }
     session.settle()?;
     let held = session.tracer.held();
+    let all_held = all_held(&session);
     let workers_slept = worker_turns(&session) == turns;
     let answered =
         |session: &Session| ids.iter().filter(|id| session.clients.get(**id).answers() > 0).count();
@@ -37,15 +38,16 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     let early_sender = early.map(|id| session.sent_by(*id)).unwrap_or_default();
     session.tracer.release_all()?;
     let wait = wait_for_answers(&mut session, &ids, 1)?;
-    // The last worker may still be about to write its eventfd.
-    session.settle()?;
+    // The last worker may still be about to write its eventfd, and the main thread to read it.
+    let at_work = matches!(session.settle()?, Settled::Busy(_));
     Ok(Observation {
         held,
+        all_held,
         workers_slept,
         answered_early,
         early_sender,
         answered: answered(&session),
-        end: Ended::from(&wait),
+        end: if at_work { Ended::NotYet } else { Ended::from(&wait) },
         stuck: stuck(&wait),
         foreign: foreign_calls(&session),
         eventfds: eventfds(&session),
@@ -96,11 +98,17 @@ fn eventfds(session: &Session) -> Vec<Eventfd> {
     {
         let Some(id) = call.object.filter(|id| !written.contains(id)) else { continue };
         written.push(id);
-        let watch = ledger.object(id).watch;
+        let by_worker =
+            |(tid, c): &(i32, &Call)| *tid != main && c.class == Class::Receive && c.object == Some(id);
+        if calls(session).any(|call| by_worker(&call)) {
+            // By this one the workers wake each other.
+            continue;
+        }
+        let watches = &ledger.object(id).watches;
         found.push(Eventfd {
             fd: call.fd(),
-            watched: watch.is_some_and(|watch| waited_on.contains(&watch.epoll)),
-            edge_triggered: watch.is_some_and(|watch| watch.mask & libc::EPOLLET as u32 != 0),
+            watched: watches.iter().any(|watch| waited_on.contains(&watch.epoll)),
+            edge_triggered: watches.iter().any(|watch| watch.mask & libc::EPOLLET as u32 != 0),
             read_by_main: calls(session)
                 .filter(|(tid, c)| {
                     *tid == main && c.class == Class::Receive && c.object == Some(id) && c.result > 0

@@ -117,11 +117,10 @@ pub fn peer_port(pid: i32, fd: i32) -> Option<u16> {
     sockets.into_iter().find(|socket| socket.inode == inode).map(|socket| socket.remote_address.port())
 }
 
-/// Whether a process's timerfd will expire; see proc_pid_fdinfo(5), `it_value`.
+/// Whether a process's timerfd will expire, once or again and again; see proc_pid_fdinfo(5), `it_value`, `it_interval`.
 pub fn timer_is_armed(pid: i32, fd: i32) -> bool {
     let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
-    let value = info.lines().find_map(|line| line.strip_prefix("it_value:"));
-    value.is_some_and(|value| value.contains(|c: char| ('1'..='9').contains(&c)))
+    info.lines().any(|line| line.starts_with("it_") && line.contains(|c: char| ('1'..='9').contains(&c)))
 }
 
 /// The process that a thread belongs to. `None` when it is gone.

@@ -10,7 +10,7 @@ use crate::{
     probes::{
         machine::stretched,
         session::{Session, Settled, Setup, Wait},
-        tracer::{event::What, syscalls::Class},
+        tracer::syscalls::Class,
     },
 };
 use nix::sys::signal::Signal;
@@ -26,7 +26,7 @@ const WINDOW: Duration = Duration::from_millis(600);
 const LOOKS: usize = 3;
 
 /// A loop that comes back from waiting more often than this in a second, with nothing to do, does not sleep.
-const MOST_TURNS: f64 = 50.0;
+const MOST_TURNS: f64 = 100.0;
 
 /// A server that uses more than this part of a processor with nothing to do does not sleep.
 const MOST_CPU: f64 = 0.10;
@@ -36,7 +36,7 @@ const MOST_CPU: f64 = 0.10;
 struct Look {
     /// Every thread slept in a call without a deadline: it would have slept for ever.
     asleep: bool,
-    /// How often a second the main thread came back from a call, with nothing to do.
+    /// How often a second the main thread came back from waiting, with nothing to do.
     turns: f64,
     /// The part of one processor that all threads used.
     cpu: f64,
@@ -76,7 +76,7 @@ impl Requirement for Epoll {
          Forced: a few clients are answered and stay connected; then nothing happens at all. Then SIGTERM.\n\n\
          Decides: every call of the poll and select family in the whole trace from the first epoll call on (before that, \
          the runtimes of some languages check descriptors 0 to 2); and when nothing happens, that every thread sleeps. A \
-         loop with a timer of its own may wake now and then: more than 50 times a second, or more than a tenth of a \
+         loop with a timer of its own may wake now and then: more than 100 times a second, or more than a tenth of a \
          processor, three times in a row, is a busy loop."
     }
 
@@ -172,7 +172,7 @@ fn look(session: &mut Session) -> Result<Look, Trouble> {
     let main = session.tracer.main();
     let turns = session.tracer.events()[from..]
         .iter()
-        .filter(|event| event.tid == main && matches!(event.what, What::Call(_)))
+        .filter(|event| event.tid == main && event.call().is_some_and(|call| call.class == Class::EpollWait))
         .count();
     let cpu = |snapshot: &crate::probes::session::Snapshot| -> Duration {
         snapshot.threads.iter().map(|t| t.cpu).sum()
@@ -204,7 +204,7 @@ fn judge(o: &Observation) -> Finding {
         Some(look) if look.is_busy() => Finding::fail(
             expected,
             format!(
-                "with nothing to do the main thread came back from {:.0} calls a second, and the server used {:.0} % of a \
+                "with nothing to do the main thread came back from waiting {:.0} times a second, and the server used {:.0} % of a \
                  processor ({} looks in a row)",
                 look.turns,
                 look.cpu * 100.0,

@@ -19,6 +19,8 @@ pub(super) struct Scan {
     /// Bytes that the server's kernel had not acknowledged, and since when they are the same.
     in_flight: Vec<usize>,
     since: Option<Instant>,
+    /// A timer was armed.
+    timers: bool,
 }
 
 /// One thread at the moment of a snapshot.
@@ -135,8 +137,12 @@ impl Session {
         }
         let free = |t: &&Thread| !t.is_held() && !t.stopped && t.role != Role::Child;
         let awake = self.tracer.alive().filter(free).map(|t| t.tid);
+        // Before the look: a timer that fires from now on was armed, and one that has fired has woken somebody. One that is
+        // due and a little late looks as if it were not armed, so what was armed at the last look counts too.
+        let armed = self.tracer.has_timers();
+        let timers = std::mem::replace(&mut self.scan.timers, armed) || armed;
         let mut sleep = self.scan.quiet.look(pid, awake)?;
-        sleep.timed |= self.tracer.has_timers();
+        sleep.timed |= timers;
         Some(sleep)
     }
 

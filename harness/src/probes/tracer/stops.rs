@@ -58,6 +58,9 @@ impl Tracer {
                 for other in others {
                     self.reaped(other, End::Status(0));
                 }
+                if let Some(thread) = self.threads.get_mut(&tid) {
+                    *thread = Thread::new(tid, thread.role, thread.began);
+                }
                 if tid == self.main() {
                     self.executed = true;
                     self.origin = Origin::of(tid);

@@ -165,7 +165,7 @@ fn judge(o: &Observation) -> Finding {
         );
     }
     if o.held.is_empty() {
-        return if o.workers_slept {
+        return if o.workers_slept && o.answered_early > 0 {
             fail(
                 format!(
                     "{} requests were answered and no worker ran: there is no queue between loop and workers",

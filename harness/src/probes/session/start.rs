@@ -78,7 +78,8 @@ impl Session {
     pub fn launch(program: &Program, setup: &Setup) -> Result<Self, Trouble> {
         for attempt in 1.. {
             let mut session = Self::begin(program, setup)?;
-            let waited = session.until(START_DEADLINE, |session| session.listens())?;
+            let waited =
+                session.until_patiently(START_DEADLINE, START_DEADLINE, |session| session.listens())?;
             let taken = setup.port.is_none() && attempt < PORT_TRIES && session.found_its_port_taken();
             if !taken {
                 session.become_ready(waited)?;

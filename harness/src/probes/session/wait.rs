@@ -27,6 +27,9 @@ pub(super) const TICK: Duration = Duration::from_micros(200);
 /// A thread that has gone around this often without anything that matters is spinning.
 const SPIN_TURNS: u64 = 200;
 
+/// A server may gather what comes in for so long before it goes on.
+const SHORT_TIMER: Duration = Duration::from_millis(30);
+
 /// A thread that naps between looks has seen all there is after so many looks in vain.
 const NAP_TURNS: u64 = 10;
 
@@ -233,6 +236,7 @@ impl Session {
             if quiet
                 && let Some(sleep) = self.at_rest()
                 && sleep.napping.iter().all(|tid| self.has_looked(*tid))
+                && (!sleep.timed || begun.elapsed() >= stretched(SHORT_TIMER))
             {
                 return Ok(Settled::AtRest(self.snapshot()));
             }

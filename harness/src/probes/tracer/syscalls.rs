@@ -155,6 +155,8 @@ pub fn wakes_by_itself(number: i64, args: &[u64; 6]) -> bool {
         c::SYS_pselect6 => args[4] != 0,
         c::SYS_futex => args[3] != 0 && matches!(args[1] as i32 & 0x7f, c::FUTEX_WAIT | c::FUTEX_WAIT_BITSET),
         c::SYS_rt_sigtimedwait => args[2] != 0,
+        // A socket may have a time limit of its own (SO_SNDTIMEO, SO_RCVTIMEO, SO_LINGER).
+        c::SYS_sendto | c::SYS_sendmsg | c::SYS_recvfrom | c::SYS_recvmsg | c::SYS_close => true,
         _ if naps(number) => true,
         _ => false,
     }

@@ -13,7 +13,7 @@ use crate::{
     },
     requirements::{
         Context,
-        common::{Ended, all_held, good, stuck, wait_for_answers, worker_turns},
+        common::{Ended, good, stuck, wait_for_answers, worker_turns},
     },
 };
 use std::collections::BTreeSet;
@@ -29,7 +29,6 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     }
     session.settle()?;
     let held = session.tracer.held();
-    let all_held = all_held(&session);
     let workers_slept = worker_turns(&session) == turns;
     let answered =
         |session: &Session| ids.iter().filter(|id| session.clients.get(**id).answers() > 0).count();
@@ -42,7 +41,6 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     let at_work = matches!(session.settle()?, Settled::Busy(_));
     Ok(Observation {
         held,
-        all_held,
         workers_slept,
         answered_early,
         early_sender,
@@ -83,6 +81,21 @@ fn is_worker_write(session: &Session, tid: i32, call: &Call, of: Kind) -> bool {
         && kind(session, call) == Some(of)
 }
 
+/// These epoll instances and those that they watch.
+fn with_inner(session: &Session, mut waited_on: BTreeSet<ObjectId>) -> BTreeSet<ObjectId> {
+    let ledger = session.tracer.ledger();
+    loop {
+        let is_watched =
+            |id: &ObjectId| ledger.object(*id).watches.iter().any(|watch| waited_on.contains(&watch.epoll));
+        let instances = ledger.objects().filter(|(_, object)| object.kind == Kind::Epoll).map(|(id, _)| id);
+        let inner: Vec<ObjectId> = instances.filter(|id| !waited_on.contains(id) && is_watched(id)).collect();
+        if inner.is_empty() {
+            return waited_on;
+        }
+        waited_on.extend(inner);
+    }
+}
+
 fn eventfds(session: &Session) -> Vec<Eventfd> {
     let main = session.tracer.main();
     let ledger = session.tracer.ledger();
@@ -91,6 +104,7 @@ fn eventfds(session: &Session) -> Vec<Eventfd> {
         .filter_map(|(_, call)| call.object)
         .chain(session.tracer.thread(main).and_then(|t| t.inside).and_then(|inside| inside.object))
         .collect();
+    let waited_on = with_inner(session, waited_on);
     let mut written: Vec<ObjectId> = Vec::new();
     let mut found = Vec::new();
     for (tid, call) in

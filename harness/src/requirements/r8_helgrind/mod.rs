@@ -28,6 +28,8 @@ enum Synchronisation {
     Pthread,
     /// The same by `<threads.h>`, which Helgrind follows only where the C library builds it on the pthread functions.
     C11,
+    /// They share one, but idle workers wait for something else (a pipe, a futex).
+    Partly,
     /// By something that makes no pthread calls.
     Unseen,
 }
@@ -114,6 +116,11 @@ fn judge(o: &Observation) -> Finding {
     if o.synchronisation == Synchronisation::Unseen {
         return cannot(
             "the main thread and the workers share no pthread lock: they synchronise by something that Helgrind does not see",
+        );
+    }
+    if o.synchronisation == Synchronisation::Partly && !o.races.is_empty() {
+        return cannot(
+            "Helgrind reports errors, but the workers also wait for something that it does not follow",
         );
     }
     if o.synchronisation == Synchronisation::C11 && !o.races.is_empty() {

@@ -42,7 +42,8 @@ pub(super) fn look_inside(context: &Context<'_>) -> Result<(Synchronisation, u64
     let any_c11 = users.keys().any(|(_, c11)| *c11);
     let synchronisation = match (shared(true), shared(false)) {
         (true, _) => Synchronisation::C11,
-        (false, true) => Synchronisation::Pthread,
+        (false, true) if waits => Synchronisation::Pthread,
+        (false, true) => Synchronisation::Partly,
         (false, false) if waits && !any_c11 => Synchronisation::Pthread,
         (false, false) => Synchronisation::Unseen,
     };

@@ -260,17 +260,19 @@ fn own_fault(title: &str, observed: String, place: String) -> Finding {
 }
 
 fn verdict(plan: &Plan<'_>, rule: &Rule, finding: Finding, took: Duration) -> Verdict {
-    // What is only reported has no points to lose.
-    let possible = if rule.id.family() == 'H' && !plan.strict { 0 } else { rule.points };
-    let Finding { outcome, expected, observed, place, hint } = finding;
+    let worth = if rule.id.family() == 'H' && !plan.strict { 0 } else { rule.points };
+    // What is not required has points to win and none to lose: a bonus comes on top.
+    let possible = if is_required(rule.id, plan.strict) { worth } else { 0 };
+    let Finding { outcome, expected, observed, place, hint, notes } = finding;
     Verdict {
         id: rule.id,
         title: rule.title.clone(),
         outcome,
-        points: if outcome == Outcome::Pass { possible } else { 0 },
+        points: if outcome == Outcome::Pass { worth } else { 0 },
         possible,
         duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         evidence: Evidence { expected, observed, place, hint, again: plan.again(rule.id) },
+        notes,
     }
 }
 

@@ -5,7 +5,11 @@ mod common;
 use assert_cmd::Command;
 use common::{Variant, check, not_passed, programs, quest_folder, with};
 use predicates::str::contains;
-use quest::{model::Outcome, requirements::REGISTRY};
+use quest::{
+    model::{Id, Outcome},
+    quests::{DEFAULT, find},
+    requirements::REGISTRY,
+};
 use std::path::Path;
 
 #[test]
@@ -23,7 +27,10 @@ fn this_repositorys_server_passes_everything() {
 #[test]
 fn the_c_solution_passes_everything() {
     let run = check(&quest_folder().join("solution"), None);
-    assert_eq!(with(&run, Outcome::Pass).len(), REGISTRY.len(), "{}", not_passed(&run));
+    let claims = find(DEFAULT).unwrap().unwrap().solution.claims;
+    let claimed = |id: &Id| id.family() != 'B' || claims.contains(id);
+    let expected: Vec<Id> = REGISTRY.iter().map(|requirement| requirement.id()).filter(claimed).collect();
+    assert_eq!(with(&run, Outcome::Pass), expected, "{}", not_passed(&run));
 }
 
 #[test]
@@ -33,6 +40,7 @@ fn a_right_program_that_looks_wrong_is_never_failed() {
         let run = check(&quest_folder().join("variants").join(&name), None);
         let unexpected = run.verdicts.iter().any(|verdict| match verdict.outcome {
             Outcome::Pass => false,
+            Outcome::Skip => verdict.id.family() != 'B',
             Outcome::Inconclusive => !variant.inconclusive.contains(&verdict.id),
             _ => true,
         });

@@ -92,6 +92,7 @@ mod tests {
                 hint: String::new(),
                 again: String::new(),
             },
+            notes: Vec::new(),
         };
         let verdicts = outcomes.iter().map(verdict).collect();
         ExitCode::of_run(&Run::new(String::new(), String::new(), 1, verdicts), strict)

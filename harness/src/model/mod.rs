@@ -6,4 +6,4 @@ mod verdict;
 
 pub use id::{Id, UnknownId};
 pub use run::{FORMAT_VERSION, Run, Score};
-pub use verdict::{Evidence, Finding, Outcome, Verdict};
+pub use verdict::{Evidence, Finding, Note, Outcome, Verdict};

@@ -47,6 +47,18 @@ pub struct Finding {
     pub place: String,
     /// What to look at next. Empty on a pass.
     pub hint: String,
+    /// What else was noticed, whatever the outcome. It costs no points.
+    pub notes: Vec<Note>,
+}
+
+/// A remark beside a verdict, as a teacher would write it in the margin: it decides nothing and costs nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// What was noticed and why it matters, in one or two sentences.
+    pub text: String,
+    /// Thread, call, file:line: as much as is known.
+    #[serde(rename = "where")]
+    pub place: String,
 }
 
 impl Finding {
@@ -58,7 +70,13 @@ impl Finding {
             observed: observed.into(),
             place: String::new(),
             hint: String::new(),
+            notes: Vec::new(),
         }
+    }
+
+    /// The requirement was not looked at, for the reason in `observed`: a bonus that the submission does not claim.
+    pub fn skip(expected: impl Into<String>, observed: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Skip, ..Self::pass(expected, observed) }
     }
 
     /// The requirement is broken.
@@ -74,6 +92,7 @@ impl Finding {
             observed: observed.into(),
             place: place.into(),
             hint: hint.into(),
+            notes: Vec::new(),
         }
     }
 
@@ -122,4 +141,7 @@ pub struct Verdict {
     pub duration_ms: u64,
     /// Why. On a pass it says what was seen; `hint` is empty then.
     pub evidence: Evidence,
+    /// Remarks that decide nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
 }

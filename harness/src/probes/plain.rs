@@ -55,7 +55,8 @@ impl PlainServer {
             .map_err(|e| HarnessError::system("make a folder for the server to run in", e))?;
         let bell = Bell::new()?;
         let env = environment(dir.path());
-        let mut process = Launch { program, args, env: &env, dir: dir.path(), filter: None }.spawn()?;
+        let mut process =
+            Launch { program, args, env: &env, dir: dir.path(), filter: None, descriptors: None }.spawn()?;
         let tracer = Tracer::seize(process.pid())?;
         process.go()?;
         Ok(Self { process, tracer, clients: Clients::new(port), port, bell, _dir: dir })

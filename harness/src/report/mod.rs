@@ -109,6 +109,7 @@ mod samples {
             possible: 10,
             duration_ms: 1234,
             evidence: Evidence { expected, observed, place, hint, again },
+            notes: Vec::new(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The report that people read, in the manner of cargo and nextest: verbs aligned in the first twelve columns.
 
 use super::{Format, Head, Look, escape, palette::paint, seconds, wording};
-use crate::model::{Evidence, Outcome, Run, Verdict};
+use crate::model::{Evidence, Note, Outcome, Run, Verdict};
 use anstyle::Style;
 use std::{
     io::{self, Write},
@@ -40,6 +40,12 @@ impl Format for Terminal {
         look: &Look,
         out: &mut dyn Write,
     ) -> io::Result<()> {
+        let family = verdict.id.family();
+        if let Some((verb, what)) = heading(family)
+            && seen.last().is_none_or(|before| before.id.family() != family)
+        {
+            line(out, look.palette.verb, verb, what)?;
+        }
         let time = seconds(Duration::from_millis(verdict.duration_ms));
         let what = format!(
             "{} {}  {}",
@@ -50,7 +56,7 @@ impl Format for Terminal {
         line(out, look.palette.outcome(verdict.outcome), &verdict.outcome.word().to_uppercase(), &what)?;
         match (verdict.outcome, look.verbose) {
             (Outcome::Pass, false) => Ok(()),
-            (Outcome::Pass, true) => evidence(&verdict.evidence, false, look, out),
+            (Outcome::Pass, true) | (Outcome::Skip, _) => evidence(&verdict.evidence, false, look, out),
             // A server that does not start fails everything in the same words; once is enough.
             _ => match seen.iter().find(|before| is_same(before, verdict)) {
                 Some(before) if !look.verbose => {
@@ -58,7 +64,12 @@ impl Format for Terminal {
                 }
                 _ => evidence(&verdict.evidence, true, look, out),
             },
+        }?;
+        for Note { text, place } in &verdict.notes {
+            let place = if place.is_empty() { String::new() } else { format!(" [{place}]") };
+            wrapped("note", &format!("{text}{place}"), look, out)?;
         }
+        Ok(())
     }
 
     fn end(&self, run: &Run, took: Duration, look: &Look, out: &mut dyn Write) -> io::Result<()> {
@@ -73,6 +84,16 @@ impl Format for Terminal {
         let (text, command) = wording::next_step(run, &look.quest);
         let command = command.map(|c| format!(" {}", paint(look.palette.command, c))).unwrap_or_default();
         line(out, look.palette.verb, "Next", &format!("{text}{command}"))
+    }
+}
+
+/// What stands above the verdicts of a family: the verb and the rest of the line. Nothing above the first.
+fn heading(family: char) -> Option<(&'static str, &'static str)> {
+    match family {
+        'C' => Some(("Constraints", "how it is built, and what is left when it ends")),
+        'B' => Some(("Bonuses", "on top of the points, for who claims them")),
+        'H' => Some(("Hardening", "reported; counted with --strict")),
+        _ => None,
     }
 }
 
@@ -97,16 +118,21 @@ fn evidence(evidence: &Evidence, all: bool, look: &Look, out: &mut dyn Write) ->
         rows.extend([("where", place), ("hint", hint)]);
     }
     for (key, text) in rows.into_iter().filter(|(_, text)| !text.is_empty()) {
-        let width = look.width.saturating_sub(INDENT + KEY).max(20);
-        let safe = escape(text);
-        let lines = safe.lines().flat_map(|text| textwrap::wrap(text, width));
-        for (number, text) in lines.enumerate() {
-            row(if number == 0 { key } else { "" }, &text, look, out)?;
-        }
+        wrapped(key, text, look, out)?;
     }
     // One line however long it is, so that it can be copied.
     if all {
         row("again", &paint(look.palette.command, escape(again)), look, out)?;
+    }
+    Ok(())
+}
+
+fn wrapped(key: &str, text: &str, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+    let width = look.width.saturating_sub(INDENT + KEY).max(20);
+    let safe = escape(text);
+    let lines = safe.lines().flat_map(|text| textwrap::wrap(text, width));
+    for (number, text) in lines.enumerate() {
+        row(if number == 0 { key } else { "" }, &text, look, out)?;
     }
     Ok(())
 }

@@ -43,7 +43,9 @@ pub(super) fn summary(run: &Run) -> String {
         .filter(|(outcome, _)| run.count(*outcome) > 0)
         .map(|(outcome, word)| format!("{} {word}", run.count(outcome)))
         .collect();
-    let points = format!("{} of {} points", run.score.earned, run.score.possible);
+    let bonus: u32 = run.verdicts.iter().filter(|v| v.id.family() == 'B').map(|v| v.points).sum();
+    let on_top = if bonus > 0 { format!(", {bonus} more for bonuses") } else { String::new() };
+    let points = format!("{} of {} points{on_top}", run.score.earned - bonus, run.score.possible);
     format!(
         "{} checked: {}; {points}",
         run.verdicts.len(),

@@ -58,6 +58,8 @@ pub struct Launch<'a> {
     pub dir: &'a Path,
     /// The filter that it runs under. It is in force only after [`Process::go`], when a tracer should be there.
     pub filter: Option<&'a BpfProgram>,
+    /// How many descriptors it may have open; as many as the harness if nothing is said.
+    pub descriptors: Option<u64>,
 }
 
 /// A started process and what it printed. Dropped, it is killed with its whole group and reaped.
@@ -102,6 +104,7 @@ impl Launch<'_> {
             envp: pointers(&envp),
             dir: &dir,
             filter: self.filter,
+            descriptors: self.descriptors,
             wait: &wait,
             ready: &child_ready,
             stdio: [&null, &child_out, &child_err],
@@ -136,6 +139,7 @@ struct Child<'a> {
     envp: Vec<*const c_char>,
     dir: &'a CString,
     filter: Option<&'a BpfProgram>,
+    descriptors: Option<u64>,
     wait: &'a OwnedFd,
     ready: &'a OwnedFd,
     stdio: [&'a OwnedFd; 3],
@@ -165,6 +169,9 @@ impl Child<'_> {
         unsafe { sigaction(Signal::SIGPIPE, &default) }?;
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
         setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+        if let Some(most) = self.descriptors {
+            setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+        }
         let [null, out, err] = self.stdio;
         dup2_stdin(null)?;
         dup2_stdout(out)?;

@@ -30,6 +30,13 @@ pub struct Broken {
     pub fails: Vec<Id>,
     pub why: String,
     pub rarity: String,
+    /// What its files are laid over.
+    #[serde(default = "solution")]
+    pub base: String,
+}
+
+fn solution() -> String {
+    "solution".into()
 }
 
 /// The `quest.toml` of a correct program that looks wrong.
@@ -56,17 +63,24 @@ pub fn programs<T: for<'a> Deserialize<'a>>(subfolder: &str) -> BTreeMap<String,
         .collect()
 }
 
-/// A broken program as a whole: the solution with the files that differ laid over it.
-pub fn overlay(name: &str) -> TempDir {
+/// A broken program as a whole: its base (a folder of the quest) with the files that differ laid over it.
+pub fn overlay(name: &str, base: &str) -> TempDir {
     let whole = tempfile::tempdir().unwrap();
-    for folder in [quest_folder().join("solution"), quest_folder().join("broken").join(name)] {
-        for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            if file.file_name().unwrap() != "quest.toml" {
-                fs::copy(&file, whole.path().join(file.file_name().unwrap())).unwrap();
-            }
+    lay_over(&quest_folder().join(base), whole.path());
+    lay_over(&quest_folder().join("broken").join(name), whole.path());
+    whole
+}
+
+fn lay_over(folder: &Path, whole: &Path) {
+    for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let copy = whole.join(file.file_name().unwrap());
+        if file.is_dir() {
+            fs::create_dir_all(&copy).unwrap();
+            lay_over(&file, &copy);
+        } else if !file.ends_with("quest.toml") {
+            fs::copy(&file, copy).unwrap();
         }
     }
-    whole
 }
 
 /// Checks a submission; all ids, or only some.
@@ -80,6 +94,11 @@ pub fn check(path: &Path, only: Option<Vec<Id>>) -> Run {
 /// The ids with this outcome.
 pub fn with(run: &Run, outcome: Outcome) -> Vec<Id> {
     run.verdicts.iter().filter(|verdict| verdict.outcome == outcome).map(|verdict| verdict.id).collect()
+}
+
+/// How many bonuses were skipped because the submission does not claim them.
+pub fn unclaimed(run: &Run) -> usize {
+    with(run, Outcome::Skip).iter().filter(|id| id.family() == 'B').count()
 }
 
 /// Everything that was not passed, with its evidence: what a failing test should print.

@@ -20,6 +20,9 @@ const START_DEADLINE: Duration = Duration::from_secs(20);
 /// Somebody may take a port between the pick and the server's bind; more often than this it is not by chance.
 const PORT_TRIES: usize = 4;
 
+/// The exit status of a server that does not understand its arguments.
+const REFUSED: i32 = 2;
+
 /// The request by which a server shows that it is ready.
 pub const READY_REQUEST: &[u8] = b"ready\n";
 
@@ -34,12 +37,14 @@ pub struct Setup {
     pub timeout_ms: Option<u32>,
     /// The port; a free one if none is given.
     pub port: Option<u16>,
+    /// How many descriptors it may have open, if fewer than usual (`RLIMIT_NOFILE`).
+    pub descriptors: Option<u64>,
 }
 
 impl Setup {
     /// A fixed pool.
     pub fn new(workers: usize, capacity: usize) -> Self {
-        Self { workers: workers.to_string(), capacity, timeout_ms: None, port: None }
+        Self { workers: workers.to_string(), capacity, timeout_ms: None, port: None, descriptors: None }
     }
 
     /// The same on this port.
@@ -76,20 +81,41 @@ impl Session {
     ///
     /// [`Trouble::Decided`] when the server does not become ready, with what was seen instead.
     pub fn launch(program: &Program, setup: &Setup) -> Result<Self, Trouble> {
+        let (mut session, waited) = Self::begin(program, setup)?;
+        session.become_ready(waited)?;
+        Ok(session)
+    }
+
+    /// As [`Session::launch`], for arguments that only a bonus gives a meaning: `None` when the server refuses them with exit
+    /// status 2, as one without that bonus must.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::launch`].
+    pub fn launch_unless_refused(program: &Program, setup: &Setup) -> Result<Option<Self>, Trouble> {
+        let (mut session, waited) = Self::begin(program, setup)?;
+        if matches!(session.tracer.end(), Some((End::Status(REFUSED), _))) {
+            return Ok(None);
+        }
+        session.become_ready(waited)?;
+        Ok(Some(session))
+    }
+
+    /// Starts it and waits until it listens, on another port if somebody else took the first one; how that wait ended.
+    fn begin(program: &Program, setup: &Setup) -> Result<(Self, Wait), Trouble> {
         for attempt in 1.. {
-            let mut session = Self::begin(program, setup)?;
+            let mut session = Self::spawn(program, setup)?;
             let waited =
                 session.until_patiently(START_DEADLINE, START_DEADLINE, |session| session.listens())?;
             let taken = setup.port.is_none() && attempt < PORT_TRIES && session.found_its_port_taken();
             if !taken {
-                session.become_ready(waited)?;
-                return Ok(session);
+                return Ok((session, waited));
             }
         }
         unreachable!("the last attempt returns")
     }
 
-    fn begin(program: &Program, setup: &Setup) -> Result<Self, Trouble> {
+    fn spawn(program: &Program, setup: &Setup) -> Result<Self, Trouble> {
         let port = setup.port.map_or_else(port::pick, Ok)?;
         let dir = tempfile::Builder::new()
             .prefix("quest-run-")
@@ -106,6 +132,7 @@ impl Session {
             env: &env,
             dir: dir.path(),
             filter: Some(&filter),
+            descriptors: setup.descriptors,
         }
         .spawn()?;
         let tracer = Tracer::seize(process.pid()).map_err(refused)?;

@@ -24,6 +24,7 @@ pub fn usable() -> Result<(), String> {
             env: &[],
             dir: "/".as_ref(),
             filter: Some(&filter),
+            descriptors: None,
         }
         .spawn()?;
         let mut tracer = Tracer::seize(process.pid())?;

@@ -118,3 +118,82 @@ fn a_program_that_stops_itself_does_not_stop_the_harness() {
         verdict("#include <signal.h>\nint main(void) { raise(SIGSTOP); return 0; }", R1);
     assert_eq!((outcome, observed.contains("does not listen")), (Outcome::Fail, true), "{observed}");
 }
+
+#[test]
+fn a_program_that_kills_its_parent_is_refused_and_told_so() {
+    for call in
+        ["kill(getppid(), SIGKILL)", "kill(-1, SIGKILL)", "setpgid(0, getpgid(getppid())), kill(0, SIGKILL)"]
+    {
+        let source = format!(
+            "#define _GNU_SOURCE\n#include <signal.h>\n#include <unistd.h>\n\
+             int main(void) {{ {call}; return pause(); }}"
+        );
+        let (outcome, observed) = verdict(&source, R1);
+        assert_eq!(outcome, Outcome::Fail, "{observed}");
+        if !call.starts_with("setpgid") {
+            assert!(observed.contains("SIGKILL") && observed.contains("refused"), "{observed}");
+        }
+    }
+}
+
+#[test]
+fn a_program_that_leaves_its_group_is_ended_too() {
+    let source = r#"
+        #define _GNU_SOURCE
+        #include <unistd.h>
+        int main(void) { setsid(); if (fork()) _exit(0); setsid(); return pause(); }"#;
+    let (outcome, observed) = verdict(source, R1);
+    assert_eq!(outcome, Outcome::Fail, "{observed}");
+}
+
+/// A server that listens on its port, accepts one client and then runs `then` with the client's descriptor in `fd`.
+fn one_client(then: &str) -> String {
+    format!(
+        r#"
+        #define _GNU_SOURCE
+        #include <netinet/in.h>
+        #include <sched.h>
+        #include <signal.h>
+        #include <stdio.h>
+        #include <stdlib.h>
+        #include <string.h>
+        #include <sys/socket.h>
+        #include <sys/syscall.h>
+        #include <unistd.h>
+        int main(int argc, char **argv) {{
+            int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+            struct sockaddr_in a = {{.sin_family = AF_INET, .sin_port = htons(argc > 1 ? atoi(argv[1]) : 0)}};
+            setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+            if (bind(listener, (struct sockaddr *)&a, sizeof a) || listen(listener, 8)) return 1;
+            int fd = accept(listener, NULL, NULL);
+            {then}
+        }}"#
+    )
+}
+
+#[test]
+fn a_program_that_answers_without_end_does_not_fill_the_memory() {
+    let flood = one_client(
+        "signal(SIGPIPE, SIG_IGN); char lines[65536]; memset(lines, 10, sizeof lines);
+         for (;;) if (write(fd, lines, sizeof lines) < 0) fd = accept(listener, NULL, NULL);",
+    );
+    let (outcome, observed) = verdict(&flood, R1);
+    assert_ne!(outcome, Outcome::Pass, "{observed}");
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 1 << 20, "{peak} kB");
+}
+
+#[test]
+fn a_program_that_hides_a_child_from_the_tracer_may_not() {
+    let hide = one_client(
+        "(void)fd; long made = syscall(SYS_clone, CLONE_UNTRACED | SIGCHLD, 0, 0, 0, 0);
+         if (made == 0) for (;;) pause();
+         if (made < 0) fprintf(stderr, \"hidden: no\\n\");
+         return 7;",
+    );
+    let (outcome, observed) = verdict(&hide, R1);
+    assert_eq!(outcome, Outcome::Fail, "{observed}");
+    assert!(observed.contains("status 7") && observed.contains("hidden: no"), "{observed}");
+}

@@ -1,13 +1,13 @@
-//! A server without instruments, inside another tool. The tracer is there, but without a filter: no call is stopped, and it
-//! sees to it that nothing that the server starts outlives it.
+//! A server without instruments, inside another tool. The tracer is there, but only as a guard: it sees to it that the
+//! server lays hands on no other process and that nothing which it starts outlives it.
 
 use super::{
     bell::Bell,
     clients::{ClientId, Clients, Link},
     machine::stretched,
     proc::{Quiet, backlog, threads_of},
-    session::environment,
-    tracer::{End, Tracer},
+    session::{environment, stays_at_home},
+    tracer::{self, End, Tracer},
 };
 use crate::{
     error::{HarnessError, Trouble},
@@ -55,8 +55,10 @@ impl PlainServer {
             .map_err(|e| HarnessError::system("make a folder for the server to run in", e))?;
         let bell = Bell::new()?;
         let env = environment(dir.path());
+        let filter = tracer::guard_only()?;
         let mut process =
-            Launch { program, args, env: &env, dir: dir.path(), filter: None, descriptors: None }.spawn()?;
+            Launch { program, args, env: &env, dir: dir.path(), filter: Some(&filter), descriptors: None }
+                .spawn()?;
         let tracer = Tracer::seize(process.pid())?;
         process.go()?;
         Ok(Self { process, tracer, clients: Clients::new(port), port, bell, _dir: dir })
@@ -163,7 +165,7 @@ impl PlainServer {
             if moved || self.clients.iter().any(|(_, client)| client.in_flight() > 0) {
                 quiet.reset();
                 since = Instant::now();
-            } else if let Some(sleep) = quiet.look(pid, threads_of(pid).into_iter())
+            } else if let Some(sleep) = quiet.look(threads_of(pid).into_iter())
                 && (!sleep.timed || since.elapsed() >= stretched(PATIENCE))
             {
                 return Ok(Some(false));
@@ -193,6 +195,7 @@ impl PlainServer {
             return Err(Trouble::Interrupted);
         }
         let stops = self.tracer.drain()?;
+        stays_at_home(&self.tracer)?;
         if self.tracer.end().is_some() {
             self.process.set_reaped();
         }

@@ -25,8 +25,8 @@ pub struct ThreadState {
 }
 
 /// Reads a thread's state. `None` when it is gone.
-pub fn thread_state(pid: i32, tid: i32) -> Option<ThreadState> {
-    let task: Task = Process::new(pid).ok()?.task_from_tid(tid).ok()?;
+pub fn thread_state(tid: i32) -> Option<ThreadState> {
+    let task: Task = Process::new(tid).ok()?.task_from_tid(tid).ok()?;
     let state = task.stat().ok()?.state;
     let blocked = match task.syscall().ok() {
         Some(Syscall::Blocked { syscall_number, argument_registers, .. }) => {
@@ -70,15 +70,15 @@ impl Quiet {
         self.turns = None;
     }
 
-    /// Looks at these threads of a process. `Some` if all slept at the last look and sleep now, and none of them has run in
+    /// Looks at these threads. `Some` if all slept at the last look and sleep now, and none of them has run in
     /// between: then there was a moment at which all slept.
     ///
     /// `None` also when one of them is gone.
-    pub fn look(&mut self, pid: i32, tids: impl Iterator<Item = i32>) -> Option<Sleep> {
+    pub fn look(&mut self, tids: impl Iterator<Item = i32>) -> Option<Sleep> {
         let mut turns = BTreeMap::new();
         let mut sleep = Sleep::default();
         for tid in tids {
-            let state = thread_state(pid, tid).filter(|state| state.asleep);
+            let state = thread_state(tid).filter(|state| state.asleep);
             let Some(state) = state else {
                 self.reset();
                 return None;
@@ -121,6 +121,13 @@ pub fn peer_port(pid: i32, fd: i32) -> Option<u16> {
 pub fn timer_is_armed(pid: i32, fd: i32) -> bool {
     let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
     info.lines().any(|line| line.starts_with("it_") && line.contains(|c: char| ('1'..='9').contains(&c)))
+}
+
+/// The process that a thread's pidfd stands for; see pidfd_open(2). `None` when it is gone, or the descriptor is no pidfd.
+pub fn process_of_pidfd(tid: i32, fd: i32) -> Option<i32> {
+    let info = std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).ok()?;
+    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+    pid.trim().parse().ok().filter(|pid| *pid > 0)
 }
 
 /// The process that a thread belongs to. `None` when it is gone.

@@ -72,11 +72,10 @@ pub fn held_before_results(held: &[(i32, At)]) -> bool {
 
 /// The processor turns of all workers together: if they do not grow, no worker ran.
 pub fn worker_turns(session: &Session) -> u64 {
-    let pid = session.tracer.main();
     session
         .tracer
         .alive_workers()
-        .filter_map(|thread| crate::probes::proc::thread_state(pid, thread.tid))
+        .filter_map(|thread| crate::probes::proc::thread_state(thread.tid))
         .map(|state| state.turns)
         .sum()
 }

@@ -17,8 +17,9 @@ use nix::sys::signal::Signal;
 /// R2.
 pub struct FixedPool;
 
-/// Two sizes, so that a number in the source is not enough.
-const SIZES: [usize; 2] = [3, 6];
+/// Two sizes, so that a number in the source is not enough; and two capacities: the load does not fill the first queue, and
+/// more than fills the second.
+const SIZES: [(usize, usize); 2] = [(3, 64), (6, 8)];
 
 /// More requests than workers, by this factor: whoever makes threads on demand makes them now.
 const LOAD: usize = 3;
@@ -47,15 +48,15 @@ impl Requirement for FixedPool {
         "The server starts WORKERS threads beside the main thread before it serves anybody, and then neither makes nor ends \
          a thread until it is told to stop, whatever the load.\n\n\
          Forced: for two sizes of pool, all workers are held in the middle of a task while three times as many requests \
-         wait; then all are let go and answered; then it is quiet again.\n\n\
+         wait, in one case more than the queue holds; then all are let go and answered; then it is quiet again.\n\n\
          Decides: the number of threads when the server is ready, and every creation and end of a thread from then until \
          SIGTERM: there must be none."
     }
 
     fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {
         let mut last = None;
-        for workers in SIZES {
-            let finding = judge(&observe(context, workers)?);
+        for (workers, capacity) in SIZES {
+            let finding = judge(&observe(context, workers, capacity)?);
             if finding.outcome != Outcome::Pass {
                 return Ok(finding);
             }
@@ -63,13 +64,13 @@ impl Requirement for FixedPool {
         }
         let expected = last.map(|finding| finding.expected).unwrap_or_default();
         let sizes: Vec<String> =
-            SIZES.iter().map(|n| format!("{} threads with {n} workers", n + 1)).collect();
+            SIZES.iter().map(|(n, _)| format!("{} threads with {n} workers", n + 1)).collect();
         Ok(Finding::pass(expected, format!("{}; none came or went", sizes.join(", "))))
     }
 }
 
-fn observe(context: &Context<'_>, workers: usize) -> Result<Observation, Trouble> {
-    let mut session = Session::launch(context.program, &Setup::new(workers, 64))?;
+fn observe(context: &Context<'_>, workers: usize, capacity: usize) -> Result<Observation, Trouble> {
+    let mut session = Session::launch(context.program, &Setup::new(workers, capacity))?;
     let names = |session: &Session| -> Vec<String> {
         let of_server = session.tracer.alive().filter(|t| t.role != Role::Child);
         of_server.map(|t| format!("{}{}", t.name(), session.tracer.at_place(t.made_at))).collect()

@@ -10,7 +10,7 @@ use nix::{
     sys::{
         resource::{Resource, setrlimit},
         signal::{
-            SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, killpg, sigaction, sigprocmask,
+            SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, kill, killpg, sigaction, sigprocmask,
         },
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
@@ -249,8 +249,11 @@ impl Process {
 
     /// Kills it and everybody in its group.
     pub fn kill_group(&self) {
-        // It may be gone already, which is as good.
+        // It may be gone already, which is as good; or it may have left its group.
         let _ = killpg(self.pid, Signal::SIGKILL);
+        if !self.reaped {
+            let _ = kill(self.pid, Signal::SIGKILL);
+        }
     }
 }
 

@@ -16,10 +16,11 @@ use super::{
     clients::{Client, ClientId, Clients, Link},
     interposer::Interposer,
     machine::stretched,
-    tracer::{Tracer, event::Call, ledger::Object, syscalls::Class},
+    tracer::{Tracer, Trespass, event::Call, ledger::Object, syscalls::Class},
 };
 use crate::{
     error::{HarnessError, Trouble},
+    model::Finding,
     submission::launch::Process,
 };
 use nix::{
@@ -169,6 +170,7 @@ impl Session {
         if self.tracer.end().is_some() {
             self.process.set_reaped();
         }
+        stays_at_home(&self.tracer)?;
         let clients = self.clients.pump();
         let printed = self.process.stdout.pump() | self.process.stderr.pump();
         self.watch.note(&self.tracer, clients);
@@ -184,6 +186,21 @@ impl Session {
         let output = [self.process.stdout.pipe(), self.process.stderr.pipe()];
         Ok(self.bell.wait(self.clients.poll_fds(), output.into_iter().flatten(), longest)?)
     }
+}
+
+/// A server that signals strangers is not looked at any further: the first of them would have been the harness.
+///
+/// # Errors
+///
+/// [`Trouble::Decided`] if it did.
+pub fn stays_at_home(tracer: &Tracer) -> Result<(), Trouble> {
+    let Some(Trespass { what, place }) = tracer.trespass() else { return Ok(()) };
+    Err(Trouble::Decided(Box::new(Finding::fail(
+        "the server signals no process but itself and those that it started",
+        format!("it called {what}, which is none of these; the call was refused"),
+        place.clone(),
+        "the parent process is whoever started the server: a shell, a service manager, the harness",
+    ))))
 }
 
 impl Drop for Session {

@@ -78,12 +78,11 @@ impl Snapshot {
 impl Session {
     /// What every thread is doing now.
     pub fn snapshot(&self) -> Snapshot {
-        let pid = self.tracer.main();
         let mut threads: Vec<ThreadSeen> = self
             .tracer
             .alive()
             .map(|thread| {
-                let state = thread_state(pid, thread.tid);
+                let state = thread_state(thread.tid);
                 ThreadSeen {
                     tid: thread.tid,
                     role: thread.role,
@@ -135,13 +134,14 @@ impl Session {
             self.scan.quiet.reset();
             return None;
         }
-        let free = |t: &&Thread| !t.is_held() && !t.stopped && t.role != Role::Child;
+        // A child process that is at work counts too: the server may be waiting for it.
+        let free = |t: &&Thread| !t.is_held() && !t.stopped;
         let awake = self.tracer.alive().filter(free).map(|t| t.tid);
         // Before the look: a timer that fires from now on was armed, and one that has fired has woken somebody. One that is
         // due and a little late looks as if it were not armed, so what was armed at the last look counts too.
         let armed = self.tracer.has_timers();
         let timers = std::mem::replace(&mut self.scan.timers, armed) || armed;
-        let mut sleep = self.scan.quiet.look(pid, awake)?;
+        let mut sleep = self.scan.quiet.look(awake)?;
         sleep.timed |= timers;
         Some(sleep)
     }

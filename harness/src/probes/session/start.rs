@@ -8,7 +8,11 @@ use crate::{
         bell::Bell,
         clients::Clients,
         interposer::Interposer,
-        tracer::{self, End, Tracer, ledger::Kind, syscalls::Class},
+        tracer::{
+            self, End, Tracer,
+            ledger::{Kind, Object},
+            syscalls::Class,
+        },
     },
     submission::{Program, launch::Launch, port},
 };
@@ -158,12 +162,23 @@ impl Session {
     }
 
     fn listens(&self) -> bool {
-        self.tracer.ledger().objects().any(|(_, object)| object.kind == Kind::Listener && object.open > 0)
+        self.listeners().any(|port| port == self.port)
+    }
+
+    /// The ports on which it listens.
+    fn listeners(&self) -> impl Iterator<Item = u16> {
+        let open = |object: &&Object| object.kind == Kind::Listener && object.open > 0;
+        self.tracer.ledger().objects().map(|(_, object)| object).filter(open).filter_map(|object| object.port)
     }
 
     fn become_ready(&mut self, listening: Wait) -> Result<(), Trouble> {
         if !listening.reached() {
-            return Err(self.not_ready("does not listen", listening));
+            let elsewhere = self.listeners().next();
+            let what = elsewhere.map_or_else(
+                || "does not listen".to_owned(),
+                |port| format!("listens on port {port} and not on PORT, which is {},", self.port),
+            );
+            return Err(self.not_ready(&what, listening));
         }
         let client = self.clients.connect()?;
         self.clients.send(client, READY_REQUEST);

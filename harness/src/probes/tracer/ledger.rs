@@ -73,6 +73,8 @@ pub struct Object {
     pub made_by: i32,
     /// The call that made it.
     pub made_with: &'static str,
+    /// The port that it was bound to, for a network socket.
+    pub port: Option<u16>,
     /// How many descriptors stand for it now.
     pub open: usize,
     /// Bytes read from it and taken out of it, in all.
@@ -163,6 +165,11 @@ impl Ledger {
                     self.make(Kind::Pipe, fd, tid, call.name);
                 }
             }
+            Class::Bind => {
+                if let Some(id) = call.object {
+                    self.objects[id].port = extra.bound;
+                }
+            }
             Class::Listen => {
                 if let Some(id) = call.object.filter(|id| self.objects[*id].kind == Kind::Socket) {
                     self.objects[id].kind = Kind::Listener;
@@ -199,6 +206,7 @@ impl Ledger {
             first_fd: fd,
             made_by: tid,
             made_with: call,
+            port: None,
             open: 0,
             bytes_in: 0,
             bytes_out: 0,
@@ -233,6 +241,8 @@ impl Ledger {
 pub struct Extra {
     /// The client's port of an accepted connection.
     pub peer: Option<u16>,
+    /// The port of an address that a socket was bound to.
+    pub bound: Option<u16>,
     /// The two descriptors of a pipe or a socket pair.
     pub pair: Option<[i32; 2]>,
     /// The event mask that epoll_ctl was given.

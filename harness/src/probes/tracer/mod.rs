@@ -6,6 +6,7 @@
 mod control;
 pub mod event;
 mod filter;
+mod guard;
 mod holds;
 pub mod kernel;
 pub mod ledger;
@@ -16,7 +17,8 @@ pub mod syscalls;
 pub mod thread;
 mod usable;
 
-pub use filter::filter;
+pub use filter::{filter, guard_only};
+pub use guard::Trespass;
 pub use holds::At;
 pub use usable::usable;
 
@@ -66,6 +68,7 @@ pub struct Tracer {
     /// A timer was set that ends by a signal.
     alarms: bool,
     arm_newcomers: bool,
+    trespass: Option<Trespass>,
     end: Option<(End, Duration)>,
 }
 
@@ -93,6 +96,7 @@ impl Tracer {
             markers: false,
             alarms: false,
             arm_newcomers: false,
+            trespass: None,
             end: None,
         })
     }
@@ -226,9 +230,10 @@ impl Tracer {
         if self.unreaped().next().is_none() {
             return;
         }
-        // The group first; then what has left it.
+        // The group first; then what has left it, perhaps the leader itself.
         let _ = killpg(self.leader, Signal::SIGKILL);
-        for thread in self.unreaped().filter(|t| t.role == Role::Child) {
+        let left = |t: &&Thread| t.role == Role::Child || t.role == Role::Main;
+        for thread in self.unreaped().filter(left) {
             let _ = kill(Pid::from_raw(thread.tid), Signal::SIGKILL);
         }
         let begun = Instant::now();

@@ -156,6 +156,21 @@ pub fn result(tid: i32) -> Option<i64> {
     Some(unsafe { info.u.exit }.sval)
 }
 
+/// Refuses the call at whose entry a thread is stopped: it fails with `EPERM` and is never made.
+pub fn refuse(tid: i32) {
+    #[cfg(target_arch = "x86_64")]
+    if let Ok(mut registers) = ptrace::getregs(Pid::from_raw(tid)) {
+        // No such call; seccomp(2) lets a tracer replace the number at this stop, and what stands in rax is the result.
+        registers.orig_rax = u64::MAX;
+        registers.rax = -i64::from(libc::EPERM) as u64;
+        if ptrace::setregs(Pid::from_raw(tid), registers).is_ok() {
+            return;
+        }
+    }
+    // Where a call cannot be refused, its maker is.
+    let _ = nix::sys::signal::kill(Pid::from_raw(tid), nix::sys::signal::Signal::SIGKILL);
+}
+
 /// Reads `N` bytes of a stopped thread's memory.
 pub fn read<const N: usize>(tid: i32, address: u64) -> Option<[u8; N]> {
     let mut bytes = [0; N];

@@ -3,6 +3,7 @@
 use super::{
     End, MOST_EVENTS, Tracer,
     event::{Call, Event, What},
+    guard,
     holds::{self, Candidate},
     kernel,
     ledger::Extra,
@@ -95,7 +96,8 @@ impl Tracer {
     }
 
     fn begin(&mut self, tid: i32) {
-        let of_server = proc::process_of(tid).is_none_or(|process| process == self.main());
+        // Gone already: it was killed at its birth, and what it was to be matters to nobody.
+        let of_server = proc::process_of(tid).is_some_and(|process| process == self.main());
         let role = if of_server {
             self.workers += 1;
             Role::Worker(self.workers)
@@ -134,6 +136,9 @@ impl Tracer {
             if let Some(marker) = Marker::decode(&entry.args) {
                 self.at_marker(tid, marker);
             }
+            Resume::Free
+        } else if guard::is_guarded(entry.number) {
+            self.guard(tid, &entry);
             Resume::Free
         } else {
             self.at_call(tid, entry);
@@ -233,6 +238,11 @@ impl Tracer {
         };
         match call.class {
             Class::Accept => Extra { peer: peer(), ..Extra::default() },
+            // struct sockaddr_in and sockaddr_in6 both have the port, in network order, behind the family.
+            Class::Bind => Extra {
+                bound: ptrace::read(tid, call.args[1] + 2).map(u16::from_be_bytes),
+                ..Extra::default()
+            },
             Class::Pipe => {
                 Extra { pair: pair(if call.name == "socketpair" { 3 } else { 0 }), ..Extra::default() }
             }

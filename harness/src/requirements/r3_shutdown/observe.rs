@@ -6,6 +6,7 @@ use crate::{
     model::Outcome,
     probes::{
         clients::{ClientId, Link},
+        machine::stretched,
         session::{Session, Setup, signal_name},
         tracer::{End, event::What, ledger::Kind, syscalls::Class, thread::Role},
     },
@@ -114,6 +115,7 @@ fn shut_down(context: &Context<'_>, situation: Situation) -> Result<(Observation
         status: session.tracer.end().map(|(end, _)| end),
         ended_by: ended_by(&session),
         took,
+        limit: stretched(LIMIT),
         unjoined: unjoined(&session),
         restart: Ok(()),
     };

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{check, not_passed, with};
+use common::{check, not_passed, quest_folder, with};
 use quest::model::{Id, Outcome};
 use std::fs;
 use tempfile::TempDir;
@@ -196,4 +196,42 @@ fn a_program_that_hides_a_child_from_the_tracer_may_not() {
     let (outcome, observed) = verdict(&hide, R1);
     assert_eq!(outcome, Outcome::Fail, "{observed}");
     assert!(observed.contains("status 7") && observed.contains("hidden: no"), "{observed}");
+}
+
+#[test]
+fn a_program_that_leaves_a_daemon_behind_when_nobody_watches_leaves_nothing() {
+    let note = tempfile::NamedTempFile::new().unwrap();
+    let folder = program("int not_the_solution;");
+    fs::remove_file(folder.path().join("server.c")).unwrap();
+    for file in fs::read_dir(quest_folder().join("solution")).unwrap().map(|entry| entry.unwrap().path()) {
+        fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
+    }
+    let daemon = format!(
+        r#"
+        #include <stdio.h>
+        #include <string.h>
+        #include <unistd.h>
+        __attribute__((constructor)) static void leave_a_daemon(void) {{
+            char line[256];
+            FILE *status = fopen("/proc/self/status", "r");
+            while (fgets(line, sizeof line, status) && strcmp(line, "TracerPid:\t0\n")) continue;
+            int watched = feof(status);
+            fclose(status);
+            if (watched || fork() != 0) return;
+            setsid();
+            if (fork() != 0) _exit(0);
+            FILE *note = fopen("{}", "w");
+            fprintf(note, "%d", getpid());
+            fclose(note);
+            for (;;) pause();
+        }}"#,
+        note.path().display()
+    );
+    fs::write(folder.path().join("daemon.c"), daemon).unwrap();
+    let r6 = Id::new('R', 6);
+    let run = check(folder.path(), Some(vec![r6]));
+    assert_eq!(with(&run, Outcome::Pass), [r6], "{}", not_passed(&run));
+    let daemon = fs::read_to_string(note.path()).unwrap();
+    assert!(!daemon.is_empty());
+    assert!(!std::path::Path::new("/proc").join(&daemon).exists(), "{daemon} is still there");
 }

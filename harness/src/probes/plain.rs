@@ -1,5 +1,8 @@
-//! A server without instruments, inside another tool. The tracer is there, but only as a guard: it sees to it that the
-//! server lays hands on no other process and that nothing which it starts outlives it.
+//! A server without instruments: inside another tool, or all by itself.
+//!
+//! Inside another tool the tracer is there, but only as a guard: it sees to it that the server lays hands on no other process
+//! and that nothing which it starts outlives it. All by itself the server sees nothing of the harness but its clients: no
+//! tracer, no filter, no preloaded library.
 
 use super::{
     bell::Bell,
@@ -12,9 +15,15 @@ use super::{
 use crate::{
     error::{HarnessError, Trouble},
     interrupt,
-    submission::launch::{Launch, Process},
+    submission::{
+        launch::Launch,
+        process::{Process, end_orphans_of, inherit_orphans},
+    },
 };
-use nix::sys::signal::{Signal, kill};
+use nix::sys::{
+    signal::{Signal, kill},
+    wait::WaitStatus,
+};
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -34,12 +43,13 @@ const TICK: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct PlainServer {
     process: Process,
-    tracer: Tracer,
+    tracer: Option<Tracer>,
+    end: Option<End>,
     /// Who talks to it.
     pub clients: Clients,
     port: u16,
     bell: Bell,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl PlainServer {
@@ -49,24 +59,43 @@ impl PlainServer {
     ///
     /// When the harness cannot start it.
     pub fn launch(program: &Path, args: &[String], port: u16) -> Result<Self, HarnessError> {
+        Self::start(program, args, port, true)
+    }
+
+    /// The same all by itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainServer::launch`].
+    pub fn launch_alone(program: &Path, args: &[String], port: u16) -> Result<Self, HarnessError> {
+        inherit_orphans();
+        Self::start(program, args, port, false)
+    }
+
+    fn start(program: &Path, args: &[String], port: u16, guarded: bool) -> Result<Self, HarnessError> {
         let dir = tempfile::Builder::new()
             .prefix("quest-run-")
             .tempdir()
             .map_err(|e| HarnessError::system("make a folder for the server to run in", e))?;
         let bell = Bell::new()?;
         let env = environment(dir.path());
-        let filter = tracer::guard_only()?;
-        let mut process =
-            Launch { program, args, env: &env, dir: dir.path(), filter: Some(&filter), descriptors: None }
-                .spawn()?;
-        let tracer = Tracer::seize(process.pid())?;
+        let filter = guarded.then(tracer::guard_only).transpose()?;
+        let launch =
+            Launch { program, args, env: &env, dir: dir.path(), filter: filter.as_ref(), descriptors: None };
+        let mut process = launch.spawn()?;
+        let tracer = guarded.then(|| Tracer::seize(process.pid())).transpose()?;
         process.go()?;
-        Ok(Self { process, tracer, clients: Clients::new(port), port, bell, _dir: dir })
+        Ok(Self { process, tracer, end: None, clients: Clients::new(port), port, bell, dir })
     }
 
     /// How it ended.
     pub fn end(&self) -> Option<End> {
-        self.tracer.end().map(|(end, _)| end)
+        self.end
+    }
+
+    /// How many threads it has now.
+    pub fn threads(&self) -> usize {
+        threads_of(self.process.pid().as_raw()).len()
     }
 
     /// What it printed on its standard error.
@@ -119,6 +148,21 @@ impl PlainServer {
             }
             self.nap(deadline.saturating_sub(begun.elapsed()))?;
         }
+    }
+
+    /// Connects so many clients: all at once if the server's backlog surely holds them, else one by one, which takes its time.
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainServer::until`].
+    pub fn connect_many(
+        &mut self,
+        count: usize,
+        backlog: u64,
+        deadline: Duration,
+    ) -> Result<Vec<ClientId>, Trouble> {
+        let fits = backlog > count as u64 + 2;
+        (0..count).map(|_| if fits { Ok(self.clients.connect()?) } else { self.connect(deadline) }).collect()
     }
 
     /// Connects a client and waits until the server has taken it out of its backlog, which may hold no more than one.
@@ -194,10 +238,20 @@ impl PlainServer {
         if interrupt::requested() {
             return Err(Trouble::Interrupted);
         }
-        let stops = self.tracer.drain()?;
-        stays_at_home(&self.tracer)?;
-        if self.tracer.end().is_some() {
-            self.process.set_reaped();
+        let mut stops = 0;
+        if let Some(tracer) = &mut self.tracer {
+            stops = tracer.drain()?;
+            stays_at_home(tracer)?;
+            self.end = tracer.end().map(|(end, _)| end);
+            if self.end.is_some() {
+                self.process.set_reaped();
+            }
+        } else if self.end.is_none() {
+            self.end = match self.process.try_wait()? {
+                Some(WaitStatus::Exited(_, status)) => Some(End::Status(status)),
+                Some(WaitStatus::Signaled(_, signal, _)) => Some(End::Signal(signal as i32)),
+                _ => None,
+            };
         }
         let printed = self.process.stdout.pump() | self.process.stderr.pump();
         Ok(self.clients.pump() | printed | (stops > 0))
@@ -211,7 +265,12 @@ impl PlainServer {
 
 impl Drop for PlainServer {
     fn drop(&mut self) {
-        self.tracer.end_all();
-        self.process.set_reaped();
+        if let Some(tracer) = &mut self.tracer {
+            tracer.end_all();
+            self.process.set_reaped();
+        } else {
+            self.process.end();
+            end_orphans_of(self.dir.path());
+        }
     }
 }

@@ -2,17 +2,14 @@
 
 #![allow(unsafe_code)]
 
-use super::captured::Captured;
+use super::{captured::Captured, process::Process};
 use crate::error::HarnessError;
 use nix::{
     errno::Errno,
     fcntl::OFlag,
     sys::{
         resource::{Resource, setrlimit},
-        signal::{
-            SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, kill, killpg, sigaction, sigprocmask,
-        },
-        wait::{WaitPidFlag, WaitStatus, waitpid},
+        signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask},
     },
     unistd::{
         ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, read, setpgid, write,
@@ -60,18 +57,6 @@ pub struct Launch<'a> {
     pub filter: Option<&'a BpfProgram>,
     /// How many descriptors it may have open; as many as the harness if nothing is said.
     pub descriptors: Option<u64>,
-}
-
-/// A started process and what it printed. Dropped, it is killed with its whole group and reaped.
-#[derive(Debug)]
-pub struct Process {
-    pid: Pid,
-    start: Option<OwnedFd>,
-    reaped: bool,
-    /// What it printed on its standard output.
-    pub stdout: Captured,
-    /// What it printed on its standard error.
-    pub stderr: Captured,
 }
 
 impl Launch<'_> {
@@ -202,71 +187,6 @@ impl Child<'_> {
             if first <= last {
                 // SAFETY: closes descriptors of the child alone, and none that it still uses.
                 unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
-            }
-        }
-    }
-}
-
-impl Process {
-    /// Its process id, which is also its group's.
-    pub fn pid(&self) -> Pid {
-        self.pid
-    }
-
-    /// Lets it become the program.
-    ///
-    /// # Errors
-    ///
-    /// When the process is gone.
-    pub fn go(&mut self) -> Result<(), HarnessError> {
-        match self.start.take() {
-            Some(start) => nix::unistd::write(start, &[1])
-                .map(drop)
-                .map_err(|e| HarnessError::system("let the server start", e)),
-            None => Ok(()),
-        }
-    }
-
-    /// Somebody else (the tracer) has reaped it.
-    pub fn set_reaped(&mut self) {
-        self.reaped = true;
-    }
-
-    /// Reaps it if it has ended; its status as a shell would say it.
-    ///
-    /// # Errors
-    ///
-    /// When it is not a child of the calling thread any more.
-    pub fn try_wait(&mut self) -> Result<Option<WaitStatus>, HarnessError> {
-        let status = waitpid(self.pid, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL))
-            .map_err(|e| HarnessError::system("wait for the server (waitpid)", e))?;
-        if status == WaitStatus::StillAlive {
-            return Ok(None);
-        }
-        self.reaped = true;
-        Ok(Some(status))
-    }
-
-    /// Kills it and everybody in its group.
-    pub fn kill_group(&self) {
-        // It may be gone already, which is as good; or it may have left its group.
-        let _ = killpg(self.pid, Signal::SIGKILL);
-        if !self.reaped {
-            let _ = kill(self.pid, Signal::SIGKILL);
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.start = None;
-        self.kill_group();
-        while !self.reaped {
-            match waitpid(self.pid, Some(WaitPidFlag::__WALL)) {
-                // A tracee may stop on its way out; it dies without being asked again.
-                Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => self.reaped = true,
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(_) => self.reaped = true,
             }
         }
     }

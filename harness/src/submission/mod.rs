@@ -10,6 +10,7 @@ mod copy;
 mod elf;
 pub mod launch;
 pub mod port;
+pub mod process;
 mod recognise;
 
 use crate::error::{RunError, SubmissionError};

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     error::{HarnessError, Trouble},
     model::Finding,
-    submission::launch::Process,
+    submission::process::Process,
 };
 use nix::{
     errno::Errno,
@@ -51,6 +51,12 @@ impl Session {
     /// The port that the server listens on.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// How many connections may wait to be accepted, as the server told listen(2).
+    pub fn backlog(&self) -> u64 {
+        let calls = self.tracer.events().iter().filter_map(|event| event.call());
+        calls.filter(|call| call.class == Class::Listen).map(|call| call.args[1]).next().unwrap_or(0)
     }
 
     /// How many events the stream held when the server was ready and at rest.

@@ -15,9 +15,6 @@ pub struct NoRaces;
 const WORKERS: usize = 4;
 const CLIENTS: usize = 30;
 
-/// A backlog that surely holds them all.
-const CLIENTS_AND_SOME: u64 = CLIENTS as u64 + 2;
-
 /// The mixed load is repeated: a race is only found between accesses that happen.
 const ROUNDS: usize = 3;
 

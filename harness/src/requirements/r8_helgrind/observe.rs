@@ -1,13 +1,13 @@
 //! Looks inside once with the tracer, then runs the bare program under Helgrind.
 
-use super::{CLIENTS, CLIENTS_AND_SOME, Ended, Observation, ROUNDS, Synchronisation, WORKERS};
+use super::{CLIENTS, Ended, Observation, ROUNDS, Synchronisation, WORKERS};
 use crate::{
     error::Trouble,
     probes::{
         helgrind::{self, Helgrind},
         interposer::Op,
         session::{Session, Setup, signal_name},
-        tracer::{End, event::What, syscalls::Class},
+        tracer::{End, event::What},
     },
     requirements::{
         Context,
@@ -47,9 +47,7 @@ pub(super) fn look_inside(context: &Context<'_>) -> Result<(Synchronisation, u64
         (false, false) if waits && !any_c11 => Synchronisation::Pthread,
         (false, false) => Synchronisation::Unseen,
     };
-    let mut listens =
-        session.tracer.events().iter().filter_map(|e| e.call()).filter(|c| c.class == Class::Listen);
-    Ok((synchronisation, listens.next().map_or(0, |call| call.args[1])))
+    Ok((synchronisation, session.backlog()))
 }
 
 pub(super) fn observe(
@@ -68,12 +66,7 @@ pub(super) fn observe(
     }
     for _ in 0..ROUNDS {
         let server = &mut helgrind.server;
-        // Without the tracer a short backlog has to be watched, which takes its time.
-        let connect = |_| match backlog {
-            0..=CLIENTS_AND_SOME => server.connect(helgrind::DEADLINE),
-            _ => Ok(server.clients.connect()?),
-        };
-        let ids = (0..CLIENTS).map(connect).collect::<Result<Vec<_>, _>>()?;
+        let ids = server.connect_many(CLIENTS, backlog, helgrind::DEADLINE)?;
         for (number, id) in ids.iter().enumerate() {
             let request = if number % 3 == 2 { bad(number) } else { good(number) };
             server.clients.send(*id, &request);

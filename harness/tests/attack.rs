@@ -3,7 +3,11 @@
 mod common;
 
 use common::{check, not_passed, quest_folder, with};
-use quest::model::{Id, Outcome};
+use quest::{
+    model::{Id, Outcome},
+    requirements::REGISTRY,
+    runner::is_required,
+};
 use std::fs;
 use tempfile::TempDir;
 
@@ -198,14 +202,39 @@ fn a_program_that_hides_a_child_from_the_tracer_may_not() {
     assert!(observed.contains("status 7") && observed.contains("hidden: no"), "{observed}");
 }
 
-#[test]
-fn a_program_that_leaves_a_daemon_behind_when_nobody_watches_leaves_nothing() {
-    let note = tempfile::NamedTempFile::new().unwrap();
-    let folder = program("int not_the_solution;");
-    fs::remove_file(folder.path().join("server.c")).unwrap();
+/// The solution with one more file.
+fn solution_with(source: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
     for file in fs::read_dir(quest_folder().join("solution")).unwrap().map(|entry| entry.unwrap().path()) {
         fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
     }
+    fs::write(folder.path().join("more.c"), source).unwrap();
+    folder
+}
+
+#[test]
+fn odd_habits_at_the_start_are_no_faults() {
+    let habits = [
+        "close(0); close(1); close(2);",
+        "if (chdir(\"/\") != 0) abort();",
+        "if (system(\"true\") != 0) abort(); if (fork() == 0) for (;;) pause();",
+        "for (int i = 0; i < 20000; i++) puts(\"a line of output\"); fflush(stdout);",
+    ];
+    for habit in habits {
+        let folder = solution_with(&format!(
+            "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n\
+             __attribute__((constructor)) static void habit(void) {{ {habit} }}"
+        ));
+        let required: Vec<Id> =
+            REGISTRY.iter().map(|it| it.id()).filter(|id| is_required(*id, false)).collect();
+        let run = check(folder.path(), Some(required.clone()));
+        assert_eq!(with(&run, Outcome::Pass), required, "{habit}{}", not_passed(&run));
+    }
+}
+
+#[test]
+fn a_program_that_leaves_a_daemon_behind_when_nobody_watches_leaves_nothing() {
+    let note = tempfile::NamedTempFile::new().unwrap();
     let daemon = format!(
         r#"
         #include <stdio.h>
@@ -227,11 +256,31 @@ fn a_program_that_leaves_a_daemon_behind_when_nobody_watches_leaves_nothing() {
         }}"#,
         note.path().display()
     );
-    fs::write(folder.path().join("daemon.c"), daemon).unwrap();
+    let folder = solution_with(&daemon);
     let r6 = Id::new('R', 6);
     let run = check(folder.path(), Some(vec![r6]));
     assert_eq!(with(&run, Outcome::Pass), [r6], "{}", not_passed(&run));
     let daemon = fs::read_to_string(note.path()).unwrap();
     assert!(!daemon.is_empty());
     assert!(!std::path::Path::new("/proc").join(&daemon).exists(), "{daemon} is still there");
+}
+
+#[test]
+fn a_program_that_uses_io_uring_cannot_be_judged() {
+    let folder = solution_with(
+        r#"
+        #include <string.h>
+        #include <sys/syscall.h>
+        #include <unistd.h>
+        __attribute__((constructor)) static void set_up_a_ring(void) {
+            char parameters[120];
+            memset(parameters, 0, sizeof parameters);
+            syscall(SYS_io_uring_setup, 4, parameters);
+        }"#,
+    );
+    let run = check(folder.path(), Some(vec![R1]));
+    // Where the kernel has no io_uring, or refuses it, the server has not used it.
+    let verdict = &run.verdicts[0];
+    let used = verdict.evidence.observed.contains("io_uring");
+    assert_eq!(verdict.outcome, if used { Outcome::Inconclusive } else { Outcome::Pass });
 }

@@ -15,7 +15,10 @@ mod r8_helgrind;
 use crate::{
     error::Trouble,
     model::{Finding, Id},
-    probes::session::{Session, Setup},
+    probes::{
+        session::{Session, Setup},
+        tracer::syscalls::Class,
+    },
     submission::Program,
 };
 
@@ -71,5 +74,15 @@ pub static REGISTRY: &[&dyn Requirement] = &[
 ///
 /// [`Trouble::Decided`] with what was seen instead.
 pub fn starts(program: &Program) -> Result<(), Trouble> {
-    Session::launch(program, &Setup::new(4, 64)).map(drop)
+    let session = Session::launch(program, &Setup::new(4, 64))?;
+    let mut calls = session.tracer.events().iter().filter_map(|event| Some((event.tid, event.call()?)));
+    let Some((tid, call)) = calls.find(|(_, call)| call.class == Class::Uring && call.result >= 0) else {
+        return Ok(());
+    };
+    Err(Trouble::Decided(Box::new(Finding::inconclusive(
+        "every byte that the server receives and sends goes through a system call of the thread that wants it",
+        "the server uses io_uring, whose I/O is done by the kernel and can be attributed to no thread",
+        session.tracer.describe_call(tid, call),
+        "this quest is about epoll: wait with epoll_wait, and call recv and send yourself",
+    ))))
 }

@@ -10,7 +10,7 @@ use crate::{
     probes::{
         machine::stretched,
         session::{Session, Settled, Setup, Wait},
-        tracer::syscalls::Class,
+        tracer::{syscalls::Class, thread::Role},
     },
 };
 use nix::sys::signal::Signal;
@@ -125,6 +125,8 @@ fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
         None => Vec::new(),
         Some((from, _)) => waits(Class::Poll)
             .filter(|(_, _, call)| call.entered >= from)
+            // What a child process of the server's waits with is its own business.
+            .filter(|(_, tid, _)| session.tracer.thread(*tid).is_some_and(|t| t.role != Role::Child))
             .map(|(_, tid, call)| {
                 format!(
                     "{} called {}{}",

@@ -30,7 +30,7 @@ pub enum What {
     Signal(i32),
     /// The process became another program.
     Exec,
-    /// exit_group(2) was called with this status.
+    /// The server called exit_group(2) with this status.
     ExitGroup(i32),
 }
 

@@ -50,10 +50,11 @@ impl Tracer {
                 }
             }
             Stop::Exec => {
-                // All other threads of the process are gone; one of them may have become the leader.
+                // All other threads of the process are gone; one of them may have become the leader. A child's concern it alone.
+                let of_server = self.threads.get(&tid).is_some_and(|thread| thread.role != Role::Child);
                 let others: Vec<i32> = self
                     .unreaped()
-                    .filter(|t| t.role != Role::Child && t.tid != tid)
+                    .filter(|t| of_server && t.role != Role::Child && t.tid != tid)
                     .map(|t| t.tid)
                     .collect();
                 for other in others {
@@ -183,11 +184,11 @@ impl Tracer {
         let Entry { number, args, stack } = entry;
         let caller = self.origin.as_ref().and_then(|origin| origin.caller(tid, stack));
         let Some(call) = syscalls::traced(number) else { return };
-        if call.class == Class::ExitGroup {
+        let of_server = self.threads.get(&tid).is_some_and(|thread| thread.role != Role::Child);
+        if call.class == Class::ExitGroup && of_server {
             self.log(tid, What::ExitGroup(args[0] as i32));
         }
         let Some(thread) = self.threads.get_mut(&tid) else { return };
-        let of_server = thread.role != Role::Child;
         let object = of_server.then(|| self.ledger.at(descriptor(call.name, &args))).flatten();
         if of_server {
             self.ledger.enter(call.name, &args);

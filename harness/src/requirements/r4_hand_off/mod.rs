@@ -35,6 +35,8 @@ struct Observation {
     foreign: Vec<String>,
     /// The eventfds that a worker wrote.
     eventfds: Vec<Eventfd>,
+    /// Workers that finished a task while all else was at rest, and nobody wrote an eventfd.
+    silent: Vec<String>,
     /// What workers wrote to instead, in words.
     instead: Vec<String>,
 }
@@ -64,9 +66,10 @@ impl Requirement for HandOff {
         "Only the main thread accepts, receives and sends. A worker computes, leaves the result where the main thread finds \
          it, and writes an eventfd that is in the main thread's epoll set; the main thread wakes, reads the eventfd and \
          sends the answer.\n\n\
-         Forced: every worker is held in the middle of a task: nobody may be answered. Then they are let go.\n\n\
-         Decides: who made each call on a socket; that nobody is answered while no worker has run; that a worker wrote an eventfd; that this \
-         eventfd is watched by the epoll instance on which the main thread waits, and read by it (unless it is \
+         Forced: every worker is held in the middle of a task: nobody may be answered. Then they are let go, one at a \
+         time, with everything else at rest.\n\n\
+         Decides: who made each call on a socket; that nobody is answered while no worker has run; that an eventfd is written for \
+         each worker that finishes while all else is at rest; that it is watched by the epoll instance on which the main thread waits, and read by it (unless it is \
          edge-triggered)."
     }
 
@@ -132,6 +135,17 @@ fn judge(o: &Observation) -> Finding {
             "read its 8 bytes when epoll reports it; a level-triggered eventfd that is not read is reported for ever",
         );
     }
+    if let Some(first) = o.silent.first().filter(|_| o.end == Ended::Reached) {
+        return fail(
+            format!(
+                "{} of {} workers finished a task while all else slept, and nobody wrote an eventfd; the answer was sent later",
+                o.silent.len(),
+                o.held.len()
+            ),
+            first.clone(),
+            "every result that finds the main thread asleep needs a write of the eventfd; a timeout is no hand-off",
+        );
+    }
     if o.end != Ended::Reached {
         // Why an answer stays away is for the other requirements; what is asked here was seen.
         return Finding::pass(
@@ -176,6 +190,7 @@ mod tests {
             stuck: String::new(),
             foreign: Vec::new(),
             eventfds: vec![eventfd()],
+            silent: Vec::new(),
             instead: Vec::new(),
         }
     }
@@ -208,6 +223,7 @@ mod tests {
         );
         assert_eq!(outcome(|o| (o.answered_early, o.workers_slept) = (1, true)), Outcome::Fail);
         assert_eq!(outcome(|o| o.eventfds.clear()), Outcome::Fail);
+        assert_eq!(outcome(|o| o.silent.push("worker 1 (tid 2)".into())), Outcome::Fail);
         assert_eq!(outcome(|o| o.eventfds[0].watched = false), Outcome::Fail);
         assert_eq!(outcome(|o| o.eventfds[0].read_by_main = 0), Outcome::Fail);
     }

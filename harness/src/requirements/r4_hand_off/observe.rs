@@ -6,9 +6,11 @@ use crate::{
     probes::{
         session::{Session, Settled, Setup},
         tracer::{
+            At,
             event::Call,
             ledger::{Kind, ObjectId},
             syscalls::Class,
+            thread::Waiting,
         },
     },
     requirements::{
@@ -16,13 +18,15 @@ use crate::{
         common::{Ended, good, stuck, wait_for_answers, worker_turns},
     },
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     let mut session = Session::launch(context.program, &Setup::new(WORKERS, 64))?;
     let ids = session.connect_many(CLIENTS)?;
     session.settle()?;
     let turns = worker_turns(&session);
+    let idle: BTreeMap<i32, Waiting> =
+        session.tracer.alive_workers().filter_map(|thread| Some((thread.tid, thread.waiting?))).collect();
     session.tracer.arm_mid_task();
     for (number, id) in ids.iter().enumerate() {
         session.clients.send(*id, &good(number));
@@ -35,6 +39,7 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     let answered_early = answered(&session);
     let early = ids.iter().find(|id| session.clients.get(**id).answers() > 0);
     let early_sender = early.map(|id| session.sent_by(*id)).unwrap_or_default();
+    let silent = release_one_by_one(&mut session, &idle)?;
     session.tracer.release_all()?;
     let wait = wait_for_answers(&mut session, &ids, 1)?;
     // The last worker may still be about to write its eventfd, and the main thread to read it.
@@ -49,8 +54,29 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
         stuck: stuck(&wait),
         foreign: foreign_calls(&session),
         eventfds: eventfds(&session),
+        silent,
         instead: written_instead(&session),
     })
+}
+
+/// Lets the held workers go one at a time; the names of those that finished their task, and wait again for what they waited
+/// for when they were `idle`, with nobody writing an eventfd.
+fn release_one_by_one(session: &mut Session, idle: &BTreeMap<i32, Waiting>) -> Result<Vec<String>, Trouble> {
+    let mut silent = Vec::new();
+    for (tid, at) in session.tracer.held() {
+        let before = session.tracer.events().len();
+        session.tracer.release(tid)?;
+        let settled = session.settle()?;
+        let mut new = session.tracer.events()[before..].iter().filter_map(|e| Some((e.tid, e.call()?)));
+        let rang = new.any(|(tid, call)| is_worker_write(session, tid, call, Kind::Eventfd));
+        let waiting = session.tracer.thread(tid).and_then(|thread| thread.waiting);
+        let is_done = waiting.is_some() && waiting.as_ref() == idle.get(&tid);
+        // Elsewhere than mid-task it may have announced its result before it was held.
+        if at == At::Release && matches!(settled, Settled::AtRest(_)) && is_done && !rang {
+            silent.push(session.tracer.name(tid));
+        }
+    }
+    Ok(silent)
 }
 
 /// The calls that came back, with the thread that made them.

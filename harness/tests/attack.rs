@@ -284,3 +284,14 @@ fn a_program_that_uses_io_uring_cannot_be_judged() {
     let used = verdict.evidence.observed.contains("io_uring");
     assert_eq!(verdict.outcome, if used { Outcome::Inconclusive } else { Outcome::Pass });
 }
+
+#[test]
+fn a_program_that_becomes_a_daemon_is_told_to_stay() {
+    let (outcome, observed) = verdict(
+        "#define _GNU_SOURCE\n#include <unistd.h>\n\
+         int main(void) { if (daemon(0, 0)) return 1; return pause(); }",
+        R1,
+    );
+    assert_eq!(outcome, Outcome::Fail);
+    assert!(observed.contains("left a child process behind"), "{observed}");
+}

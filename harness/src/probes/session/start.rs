@@ -12,6 +12,7 @@ use crate::{
             self, End, Tracer,
             ledger::{Kind, Object},
             syscalls::Class,
+            thread::Role,
         },
     },
     submission::{Program, launch::Launch, port},
@@ -216,6 +217,14 @@ impl Session {
                         format!("the program cannot be started: {reason}"),
                         "",
                         "is it built for this machine?",
+                    )
+                }
+                Some((End::Status(0), _)) if self.tracer.alive().any(|t| t.role == Role::Child) => {
+                    Finding::fail(
+                        expected,
+                        format!("it exited with status 0 and left a child process behind{said}"),
+                        self.place_of_end(),
+                        "a server that is graded stays in the foreground: no daemon(), no fork() and exit",
                     )
                 }
                 Some((End::Status(status), _)) => Finding::fail(

@@ -48,6 +48,14 @@ pub fn thread_state(tid: i32) -> Option<ThreadState> {
     })
 }
 
+/// How long a thread has been ready to run without a processor, since it began. Zero when it is gone.
+pub fn time_without_processor(tid: i32) -> Duration {
+    // The second word; see sched-stats in the kernel's documentation.
+    let text = std::fs::read_to_string(format!("/proc/{tid}/schedstat")).unwrap_or_default();
+    let waited = text.split_whitespace().nth(1).and_then(|word| word.parse().ok());
+    Duration::from_nanos(waited.unwrap_or(0))
+}
+
 /// How threads sleep that all sleep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sleep {

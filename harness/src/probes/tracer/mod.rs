@@ -210,6 +210,14 @@ impl Tracer {
         self.end
     }
 
+    /// How long this thread is, or was until it ended, ready to run without a processor.
+    pub fn time_without_processor(&self, thread: &Thread) -> Duration {
+        match thread.ended {
+            Some(_) => thread.waited,
+            None => crate::probes::proc::time_without_processor(thread.tid),
+        }
+    }
+
     /// A copy of the server's descriptor `fd`.
     pub fn borrow_fd(&self, fd: i32) -> Option<OwnedFd> {
         kernel::borrow_fd(self.pidfd.as_ref()?, fd)

@@ -117,6 +117,7 @@ impl Tracer {
         let now = self.now();
         let Some(thread) = self.threads.get_mut(&tid).filter(|thread| thread.ended.is_none()) else { return };
         thread.ended = Some(now);
+        thread.waited = proc::time_without_processor(tid);
         thread.hold = holds::Hold::default();
         self.log(tid, What::Ended);
     }

@@ -80,6 +80,8 @@ pub struct Thread {
     pub began: Duration,
     /// When it ended. It counts as ended as soon as it has begun to: whoever joins it may go on before it is reaped.
     pub ended: Option<Duration>,
+    /// How long it had been ready to run without a processor when it ended.
+    pub waited: Duration,
     /// It is reaped: no stop of it can come any more.
     pub(super) reaped: bool,
     /// Its pthread handle, once the thread that made it has announced it.
@@ -114,6 +116,7 @@ impl Thread {
             role,
             began,
             ended: None,
+            waited: Duration::ZERO,
             reaped: false,
             handle: None,
             made_at: None,

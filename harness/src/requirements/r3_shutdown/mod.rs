@@ -60,13 +60,12 @@ struct Observation {
     /// How the wait for the end ended, and what each thread was doing if in vain.
     end: Ended,
     stuck: String,
-    /// The status, and the time it took from the moment at which nobody was held.
+    /// The status, and the time it took from the moment at which nobody was held, without that in which somebody was ready to
+    /// run and had no processor.
     status: Option<End>,
     /// The thread that ended the process.
     ended_by: String,
     took: Duration,
-    /// The most that it may take: more on a machine that is busy.
-    limit: Duration,
     /// Workers that were not joined before the process ended, and why that is said.
     unjoined: Vec<String>,
     /// Starting again at once on the same port failed, for this reason and at this place.
@@ -104,9 +103,7 @@ impl Requirement for Shutdown {
         for situation in SITUATIONS {
             let mut observation = observe::observe(context, situation)?;
             for _ in 1..TRIES {
-                if observation.took <= observation.limit
-                    || judge_all_but_time(&observation).outcome != Outcome::Pass
-                {
+                if observation.took <= LIMIT || judge_all_but_time(&observation).outcome != Outcome::Pass {
                     break;
                 }
                 observation = observe::observe(context, situation)?;
@@ -141,7 +138,7 @@ fn ms(time: Duration) -> String {
 
 fn judge(o: &Observation) -> Finding {
     let finding = judge_all_but_time(o);
-    if finding.outcome == Outcome::Pass && o.took > o.limit {
+    if finding.outcome == Outcome::Pass && o.took > LIMIT {
         return Finding::fail(
             expected(),
             format!("{}: it took {}, {TRIES} times in a row", o.situation.words(), ms(o.took)),
@@ -249,7 +246,6 @@ mod tests {
             stuck: String::new(),
             status: Some(End::Status(0)),
             ended_by: String::new(),
-            limit: LIMIT,
             took: Duration::from_millis(5),
             unjoined: Vec::new(),
             restart: Ok(()),

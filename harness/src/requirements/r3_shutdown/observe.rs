@@ -6,7 +6,6 @@ use crate::{
     model::Outcome,
     probes::{
         clients::{ClientId, Link},
-        machine::stretched,
         session::{Session, Setup, signal_name},
         tracer::{End, event::What, ledger::Kind, syscalls::Class, thread::Role},
     },
@@ -19,7 +18,7 @@ use nix::sys::{
     signal::Signal,
     socket::{setsockopt, sockopt},
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 const WORKERS: usize = 2;
 const CAPACITY: usize = 64;
@@ -94,10 +93,12 @@ fn shut_down(context: &Context<'_>, situation: Situation) -> Result<(Observation
         begun = session.tracer.now();
         session.tracer.release_all()?;
     }
+    let delayed = time_without_processor(&session);
     // A server that waits for a time and then ends is slow, not stuck.
     let wait = session.until_patiently(LIMIT * 5, LIMIT * 5, |session| session.tracer.end().is_some())?;
     // Measured on the stream's own clock; an answer on its way is waited for below.
     let took = session.tracer.end().map_or_else(|| session.tracer.now(), |(_, at)| at).saturating_sub(begun);
+    let took = took.saturating_sub(delay(&delayed, &time_without_processor(&session)));
     let accepted_late = session.tracer.events()[before..].iter().find_map(|event| {
         let call = event.call().filter(|call| call.class == Class::Accept && call.result >= 0)?;
         Some(session.tracer.describe_call(event.tid, call))
@@ -115,11 +116,24 @@ fn shut_down(context: &Context<'_>, situation: Situation) -> Result<(Observation
         status: session.tracer.end().map(|(end, _)| end),
         ended_by: ended_by(&session),
         took,
-        limit: stretched(LIMIT),
         unjoined: unjoined(&session),
         restart: Ok(()),
     };
     Ok((observation, session.port()))
+}
+
+/// How long each thread of the server was ready to run without a processor so far.
+fn time_without_processor(session: &Session) -> BTreeMap<i32, Duration> {
+    let of_server = session.tracer.threads().filter(|thread| thread.role != Role::Child);
+    of_server.map(|thread| (thread.tid, session.tracer.time_without_processor(thread))).collect()
+}
+
+/// By how much that has delayed a shutdown at most: the slowest thread in each of its steps.
+fn delay(before: &BTreeMap<i32, Duration>, after: &BTreeMap<i32, Duration>) -> Duration {
+    let grown = |(tid, time): (&i32, &Duration)| {
+        time.saturating_sub(before.get(tid).copied().unwrap_or(Duration::ZERO))
+    };
+    after.iter().map(grown).sum()
 }
 
 /// Sends so many requests to a server whose workers are all held at their first one.

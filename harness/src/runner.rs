@@ -314,12 +314,14 @@ mod tests {
     const HARDENING: &dyn Requirement = &Fake(Id::new('H', 1), |_| Ok(Finding::pass("e", "o")));
 
     fn quest() -> Quest {
-        let rules: String = ["H1", "R6", "R5", "R4", "R3", "R2", "R1"]
+        let ids = ["H1", "R6", "R5", "R4", "R3", "R2", "R1"];
+        let rules: String = ids
             .map(|id| format!("[[requirement]]\nid = \"{id}\"\ntitle = \"title of {id}\"\npoints = 10\n"))
             .concat();
         let head = "format_version = 1\nid = \"00-x\"\ntitle = \"\"\nsummary = \"\"\nstory = \"\"\n";
         let arguments = "arguments = { workers = 4, capacity = 64 }\n";
-        Quest::parse("00-x", &format!("{head}{arguments}{rules}")).unwrap()
+        let hints: String = ids.map(|id| format!("{id} = [\"a\", \"b\", \"c\"]\n")).concat();
+        Quest::parse("00-x", &format!("{head}{arguments}{rules}[hints]\n{hints}")).unwrap()
     }
 
     fn run_with(

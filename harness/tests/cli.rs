@@ -4,6 +4,7 @@ use assert_cmd::Command;
 use predicates::{prelude::*, str::contains};
 use std::{
     fs,
+    io::{Read, Write},
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{self, Stdio},
@@ -39,7 +40,7 @@ fn no_server() -> (TempDir, PathBuf) {
 #[test]
 fn every_command_has_help_with_examples() {
     quest().arg("--help").assert().code(0).stdout(contains("Examples:").and(contains("quest show R4")));
-    for command in ["check", "show", "list"] {
+    for command in ["check", "show", "hint", "list"] {
         quest().args([command, "--help"]).assert().code(0).stdout(contains("Examples:"));
     }
     quest().args(["check", "--help"]).assert().stdout(contains("Exit status:").and(contains("130")));
@@ -118,8 +119,12 @@ fn an_id_or_quest_that_does_not_exist_is_2_and_names_those_that_do() {
         assert.stderr(contains("has no requirement").and(contains("requirements: R1, R2")));
     }
     quest().arg("check").arg(&path).args(["--only", "R44"]).assert().stderr(contains("did you mean R4?"));
-    quest().args(["show", "R99"]).assert().code(2).stderr(contains("requirements: R1, R2"));
-    for command in ["check", "show"] {
+    for command in ["show", "hint"] {
+        let assert = quest().args([command, "R99"]).assert().code(2).stdout("");
+        assert.stderr(contains("requirements: R1, R2"));
+    }
+    quest().args(["hint", "R44"]).assert().code(2).stderr(contains("did you mean R4?"));
+    for command in ["check", "show", "hint"] {
         let assert = quest().args([command, "R1", "--quest", "07-pol-server"]).assert().code(2).stdout("");
         assert.stderr(contains("did you mean 07-pool-server?").and(contains("quests: 07-pool-server")));
     }
@@ -217,7 +222,8 @@ fn colours_are_for_terminals_or_for_whoever_asks() {
 #[test]
 fn list_show_and_doctor_tell_what_there_is() {
     quest().arg("list").assert().code(0).stdout(contains("07-pool-server").and(contains("  R8 ")));
-    quest().args(["show", "r1"]).assert().code(0).stdout(contains("R1  ").and(contains("points, required")));
+    let r1 = contains("R1  ").and(contains("points, required")).and(contains(" hint R1\n"));
+    quest().args(["show", "r1"]).assert().code(0).stdout(r1);
     quest().args(["show", "pool-server"]).assert().code(0).stdout(contains("Check yours:"));
     let output = quest().arg("doctor").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -236,4 +242,88 @@ fn doctor_says_what_is_missing_and_how_to_get_it() {
     let files = folder(&[("a.c", b"int main(void) { return 0; }\n")]);
     let assert = quest().arg("check").arg(files.path()).env("PATH", "/nowhere").assert().code(4).stdout("");
     assert.stderr(contains("gcc is missing").and(contains("apt-get install gcc")));
+}
+
+#[test]
+fn hints_come_one_at_a_time() {
+    let hint = |number: usize| contains(format!("Hint {number} of 3: "));
+    let only = |number: usize| {
+        let (one, other) = ((number + 1) % 3 + 1, number % 3 + 1);
+        hint(number).and(hint(one).not()).and(hint(other).not())
+    };
+    quest()
+        .args(["hint", "r4"])
+        .assert()
+        .code(0)
+        .stdout(only(1).and(contains(" hint R4 --step 2\n")))
+        .stderr("");
+    let second = quest().args(["hint", "R4", "--step", "2"]).assert().code(0);
+    second.stdout(only(2).and(contains("R4  workers compute")).and(contains(" hint R4 --step 3\n")));
+    quest()
+        .args(["hint", "R4", "-n", "3", "--quest", "7"])
+        .assert()
+        .code(0)
+        .stdout(only(3).and(contains(" show R4\n")));
+    quest().args(["hint", "R4", "--all"]).assert().code(0).stdout(hint(1).and(hint(2)).and(hint(3)));
+    for wrong in [&["R4", "--step", "4"][..], &["R4", "--step", "0"], &["R4", "--all", "-n", "1"], &[]] {
+        quest().arg("hint").args(wrong).assert().code(2).stdout("");
+    }
+    let text = String::from_utf8(quest().args(["hint", "R3", "--all"]).output().unwrap().stdout).unwrap();
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+}
+
+/// The other end of a terminal that `quest` runs in: everything that appears there until `goal` does.
+fn read_until(terminal: &mut fs::File, goal: &str) -> String {
+    let mut seen = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&seen).into_owned();
+        if text.contains(goal) {
+            return text;
+        }
+        let mut bytes = [0; 4096];
+        // At the end of the other side Linux says EIO.
+        match terminal.read(&mut bytes) {
+            Ok(count) if count > 0 => seen.extend_from_slice(&bytes[..count]),
+            end => panic!("{goal:?} did not appear ({end:?}):\n{text}"),
+        }
+    }
+}
+
+/// `quest` with these arguments in a terminal of its own.
+fn in_a_terminal(arguments: &[&str]) -> (process::Child, fs::File) {
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let end = || Stdio::from(pty.slave.try_clone().unwrap());
+    let mut command = process::Command::new(quest().get_program());
+    command.args(arguments).env("TERM", "dumb").env("NO_COLOR", "1").stdin(end()).stdout(end()).stderr(end());
+    (command.spawn().unwrap(), pty.master.into())
+}
+
+#[test]
+fn on_a_terminal_enter_shows_the_next_hint() {
+    const PROMPT: &str = "Enter for the next hint, q to stop: ";
+    let (mut quest, mut terminal) = in_a_terminal(&["hint", "R4"]);
+    assert!(read_until(&mut terminal, PROMPT).contains("Hint 1 of 3"));
+    terminal.write_all(b"\n").unwrap();
+    assert!(read_until(&mut terminal, PROMPT).contains("Hint 2 of 3"));
+    terminal.write_all(b"\n").unwrap();
+    assert!(read_until(&mut terminal, "show R4").contains("Hint 3 of 3"));
+    assert_eq!(quest.wait().unwrap().code(), Some(0));
+
+    // `q` and Ctrl-D (the end of the input) are enough, and Ctrl-C interrupts.
+    for (typed, code, said) in
+        [("q\n", Some(0), "q"), ("\u{4}", Some(0), "\n"), ("", Some(130), "stopped: interrupted")]
+    {
+        let (mut quest, mut terminal) = in_a_terminal(&["hint", "R4"]);
+        read_until(&mut terminal, PROMPT);
+        match typed {
+            "" => {
+                let pid = nix::unistd::Pid::from_raw(quest.id().cast_signed());
+                nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+            }
+            _ => terminal.write_all(typed.as_bytes()).unwrap(),
+        }
+        let said = read_until(&mut terminal, said);
+        assert!(!said.contains("Hint 2"), "{said}");
+        assert_eq!(quest.wait().unwrap().code(), code);
+    }
 }

@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 mod exit_code;
+mod hint;
 mod list;
 mod output;
 mod progress;
@@ -28,6 +29,7 @@ Examples:
   quest check solution/            check a folder of C
   quest check . --only R4 -v       one requirement of the Cargo package here
   quest show R4                    what R4 asks for and how it is checked
+  quest hint R4                    help with R4, one hint at a time
 
 `quest COMMAND --help` tells more about a command.",
     arg_required_else_help = true,
@@ -46,6 +48,7 @@ struct Cli {
 enum Command {
     Check(check::Arguments),
     Show(show::Arguments),
+    Hint(hint::Arguments),
     List(list::Arguments),
     Doctor(doctor::Arguments),
 }
@@ -101,6 +104,7 @@ pub fn main() -> process::ExitCode {
     let result = interrupt::install().map_err(Stop::from).and_then(|()| match cli.command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
+        Command::Hint(arguments) => hint::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     });

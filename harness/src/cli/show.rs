@@ -72,6 +72,8 @@ fn about_requirement(quest: &Quest, id: Id, palette: Palette) -> String {
     let Palette { strong, dim, command, .. } = palette;
     let rule = quest.rule(id).expect("it was looked up in this quest");
     let requirement = REGISTRY.iter().find(|requirement| requirement.id() == id);
+    let own = own_name();
+    let of = if quest.id == quests::DEFAULT { String::new() } else { format!(" --quest {}", quest.id) };
     let kind = match id.family() {
         'R' => "required",
         'C' => "a required constraint",
@@ -80,14 +82,14 @@ fn about_requirement(quest: &Quest, id: Id, palette: Palette) -> String {
     };
     format!(
         "{strong}{id}  {}{strong:#}\n{dim}{}, {} points, {kind}{dim:#}\n\n{}\
-         Check it alone: {command}{} check PATH --only {id} -v{command:#}\n",
+         Check it alone: {command}{own} check PATH --only {id} -v{command:#}\n\
+         Stuck? {command}{own} hint {id}{of}{command:#}\n",
         rule.title,
         quest.id,
         rule.points,
         requirement.map_or_else(String::new, |requirement| {
             paragraphs(&sentence(requirement.title())) + &paragraphs(requirement.about())
         }),
-        own_name(),
     )
 }
 
@@ -98,7 +100,7 @@ fn sentence(text: &str) -> String {
 }
 
 /// Paragraphs, each wrapped, with a blank line after each. Indented lines stay as they are.
-fn paragraphs(text: &str) -> String {
+pub(super) fn paragraphs(text: &str) -> String {
     let mut wrapped = String::new();
     for paragraph in text.trim().split("\n\n") {
         if paragraph.starts_with(' ') {

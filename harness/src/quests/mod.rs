@@ -2,13 +2,16 @@
 
 use crate::{error::HarnessError, model::Id};
 use serde::Deserialize;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 /// The newest `format_version` of a `quest.toml` that is understood.
 pub const FORMAT_VERSION: i64 = 1;
 
 /// The quest that is checked when none is named.
 pub const DEFAULT: &str = "07-pool-server";
+
+/// How many hints each requirement has.
+pub const HINTS: usize = 3;
 
 /// Every quest, in the order of the folders: the folder's name and its `quest.toml`. They are compiled in, so that `quest`
 /// works from any directory.
@@ -37,6 +40,8 @@ pub struct Quest {
     /// What the quest's own solution claims.
     #[serde(default)]
     pub solution: Solution,
+    /// For everything that is asked for, three hints: the idea, where to look, nearly the answer.
+    pub hints: BTreeMap<Id, [String; HINTS]>,
 }
 
 /// The usual arguments of a submission.
@@ -118,6 +123,13 @@ impl Quest {
         if let Some(twice) = self.requirements.iter().find(|rule| !seen.insert(rule.id)) {
             return Err(format!("{} stands in it twice", twice.id));
         }
+        if let Some(without) = self.requirements.iter().find(|rule| !self.hints.contains_key(&rule.id)) {
+            return Err(format!("[hints] has none for {}", without.id));
+        }
+        if let Some((id, _)) = self.hints.iter().find(|(_, steps)| steps.iter().any(|s| s.trim().is_empty()))
+        {
+            return Err(format!("a hint of {id} is empty"));
+        }
         let Arguments { workers, capacity } = self.arguments;
         if !(1..=64).contains(&workers) || !(1..=65_536).contains(&capacity) {
             return Err(format!("workers ({workers}) must be 1 to 64 and capacity ({capacity}) 1 to 65536"));
@@ -156,6 +168,7 @@ mod tests {
         story = "t"
         arguments = { workers = 4, capacity = 64 }
         requirement = [{ id = "R1", title = "one", points = 5 }]
+        hints.R1 = ["first", "second", "third"]
     "#;
 
     fn said(text: &str) -> String {
@@ -193,6 +206,18 @@ mod tests {
         assert!(quest.solution.claims.is_empty());
     }
 
+    /// Every id that the harness knows has hints, and nothing else has.
+    #[test]
+    fn the_quest_has_hints_for_all_families() {
+        let quest = find(DEFAULT).unwrap().unwrap();
+        let all: Vec<Id> = [('R', 8), ('C', 5), ('B', 4), ('H', 7)]
+            .into_iter()
+            .flat_map(|(family, count)| (1..=count).map(move |number| Id::new(family, number)))
+            .collect();
+        assert_eq!(quest.hints.keys().copied().collect::<Vec<_>>(), all);
+        assert!(quest.requirements.iter().all(|rule| all.contains(&rule.id)));
+    }
+
     #[test]
     fn the_version_is_looked_at_before_anything_else() {
         assert!(said("format_version = 2\nnew_key = 1").contains("format_version is 2"));
@@ -206,6 +231,10 @@ mod tests {
             ("01-x", "02-y", "its folder"),
             ("\"R1\"", "\"Q1\"", "`Q1` is not an id"),
             ("workers = 4", "workers = 65", "must be 1 to 64"),
+            ("hints.R1", "hints.R2", "[hints] has none for R1"),
+            ("hints.R1", "hints.Q1", "`Q1` is not an id"),
+            ("\"second\", ", "", "an array of length 3"),
+            ("second", " ", "a hint of R1 is empty"),
             ("[{ id = \"R1\", title = \"one\", points = 5 }]", "[]", "asks for nothing"),
             ("5 }]", "5 }, { id = \"R1\", title = \"again\", points = 1 }]", "R1 stands in it twice"),
         ] {

@@ -81,9 +81,11 @@ impl Format for Terminal {
         writeln!(out, "{}", paint(look.palette.dim, "\u{2500}".repeat(VERB)))?;
         let time = paint(look.palette.dim, format!("[{}]", seconds(took)));
         line(out, style, "Summary", &format!("{time} {}", wording::summary(run)))?;
-        let (text, command) = wording::next_step(run, &look.quest);
-        let command = command.map(|c| format!(" {}", paint(look.palette.command, c))).unwrap_or_default();
-        line(out, look.palette.verb, "Next", &format!("{text}{command}"))
+        let steps = wording::next_step(run, &look.quest).into_iter().map(|(text, command)| {
+            let command = command.map(|c| format!(" {}", paint(look.palette.command, c))).unwrap_or_default();
+            text + &command
+        });
+        line(out, look.palette.verb, "Next", &steps.collect::<String>())
     }
 }
 
@@ -203,7 +205,7 @@ INCONCLUSIVE [  1.234s] R8   answers come from workers
              again     again 8
 ────────────
      Summary [  2.468s] 3 checked: 1 passed, 1 failed, 1 inconclusive; 10 of 30 points
-        Next start with R4; what it asks for and how it is checked: quest show R4
+        Next start with R4: quest show R4; stuck? quest hint R4
 "#;
         let text = written(&run(), Palette::plain(), false);
         assert!(format!("\n{text}") == expected, "{text}");

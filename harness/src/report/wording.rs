@@ -53,23 +53,23 @@ pub(super) fn summary(run: &Run) -> String {
     )
 }
 
-/// What to do next, and the command for it if there is one.
-pub(super) fn next_step(run: &Run, quest: &str) -> (String, Option<String>) {
+/// What to do next: words, each with the command for it if there is one.
+pub(super) fn next_step(run: &Run, quest: &str) -> Vec<(String, Option<String>)> {
     let first = |outcome| run.verdicts.iter().find(|verdict| verdict.outcome == outcome);
+    let one = |text: &str, command: &str| vec![(text.to_owned(), Some(format!("{quest} {command}")))];
     if let Some(failed) = first(Outcome::Fail) {
-        let text = format!("start with {0}; what it asks for and how it is checked:", failed.id);
-        return (text, Some(format!("{quest} show {}", failed.id)));
+        let id = failed.id;
+        let mut steps = one(&format!("start with {id}:"), &format!("show {id}"));
+        steps.extend(one("; stuck?", &format!("hint {id}")));
+        return steps;
     }
     if first(Outcome::Inconclusive).or(first(Outcome::Error)).is_some() {
-        return (
-            "not everything could be judged; what is missing here:".into(),
-            Some(format!("{quest} doctor")),
-        );
+        return one("not everything could be judged; what is missing here:", "doctor");
     }
     if run.verdicts.is_empty() {
-        return ("nothing was checked; what there is:".into(), Some(format!("{quest} list")));
+        return one("nothing was checked; what there is:", "list");
     }
-    ("all of it holds; with -v each pass says what was seen".into(), None)
+    vec![("all of it holds; with -v each pass says what was seen".into(), None)]
 }
 
 #[cfg(test)]
@@ -95,12 +95,13 @@ mod tests {
             samples::verdict("R3", Outcome::Inconclusive, none),
         ]);
         assert_eq!(summary(&run), "3 checked: 1 passed, 1 failed, 1 inconclusive; 10 of 30 points");
-        assert_eq!(next_step(&run, "quest").1.unwrap(), "quest show R2");
+        let commands: Vec<_> = next_step(&run, "quest").into_iter().filter_map(|step| step.1).collect();
+        assert_eq!(commands, ["quest show R2", "quest hint R2"]);
     }
 
     #[test]
     fn the_next_step_is_doctor_when_nothing_failed_but_something_is_open() {
         let run = samples::run(vec![samples::verdict("R1", Outcome::Inconclusive, [""; 5])]);
-        assert_eq!(next_step(&run, "quest").1.unwrap(), "quest doctor");
+        assert_eq!(next_step(&run, "quest")[0].1.as_deref(), Some("quest doctor"));
     }
 }

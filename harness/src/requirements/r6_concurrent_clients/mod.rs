@@ -4,7 +4,7 @@ mod unwatched;
 
 use super::{
     Context, Requirement,
-    common::{Ended, bad, good, not_yet, shown, stuck, wait_for_answers},
+    common::{Ended, bad, good, is_result, not_yet, shown, stuck, wait_for_answers},
 };
 use crate::{
     error::Trouble,
@@ -81,7 +81,8 @@ impl Requirement for ConcurrentClients {
          thread held until the workers have finished everything, so that all results wait at once; and with nobody held. \
          Then once more all together, of a server without tracer and preloaded library.\n\n\
          Decides: one line for each client, equal to the one it got alone; and the server that nobody watches answers the \
-         same with as many threads."
+         same with as many threads. If not one good request gets a `result:` alone, there is nothing that could be mixed up, \
+         and that is no pass."
     }
 
     fn cost(&self) -> u32 {
@@ -189,6 +190,23 @@ fn judge(o: &Observation) -> Finding {
         Mix::Free => "nobody held",
     };
     let place = format!("round {}: {how}", o.round + 1);
+    // Answers that are all the same cannot be mixed up, and that is no merit.
+    let good = o.clients.iter().filter(|client| !client.request.starts_with(b"bad"));
+    let alone: Option<Vec<&[u8]>> = good.map(|client| client.alone.as_deref()).collect();
+    if let Some(alone) = alone
+        && !alone.iter().any(|answer| is_result(answer))
+    {
+        let first = alone.first().map(|answer| shown(answer)).unwrap_or_default();
+        return Finding::fail(
+            expected,
+            format!(
+                "not one of {} good requests gets a `result:`, even alone; the first gets {first}",
+                alone.len()
+            ),
+            "each request alone",
+            "`result: VALUE` for good input, from a worker; then thirty at once are worth a look",
+        );
+    }
     for (number, client) in o.clients.iter().enumerate() {
         let asked = client.request.strip_suffix(b"\n").unwrap_or(&client.request);
         let fail = |observed: String, hint: &str| {
@@ -281,6 +299,25 @@ mod tests {
             Outcome::Inconclusive
         );
         assert_eq!(outcome(|o| o.clients[0].alone = None), Outcome::Fail);
+    }
+
+    #[test]
+    fn answers_that_are_all_the_same_are_no_answers() {
+        let same = |o: &mut Observation| {
+            for client in &mut o.clients {
+                let answer = b"ERROR: not implemented".to_vec();
+                (client.alone, client.together) = (Some(answer.clone()), vec![answer]);
+            }
+        };
+        assert_eq!(outcome(same), Outcome::Fail);
+        // A VALUE may well be the same for all.
+        let constant = |o: &mut Observation| {
+            same(o);
+            for client in o.clients.iter_mut().step_by(3) {
+                (client.alone, client.together) = (Some(b"result: 1".to_vec()), vec![b"result: 1".to_vec()]);
+            }
+        };
+        assert_eq!(outcome(constant), Outcome::Pass);
     }
 
     #[test]

@@ -29,6 +29,18 @@ enum Synchronisation {
     Partly,
     /// By something that makes no pthread calls.
     Unseen,
+    /// There is nobody to synchronise with: no thread was ever started beside the main one.
+    Alone,
+}
+
+/// What a short look with the tracer tells.
+#[derive(Clone, Copy, Debug)]
+struct Inside {
+    synchronisation: Synchronisation,
+    /// Somebody got a `result:`, as others should under Helgrind.
+    computes: bool,
+    /// How many connections may wait to be accepted.
+    backlog: u64,
 }
 
 /// How the run under Helgrind ended.
@@ -50,8 +62,13 @@ enum Ended {
 #[derive(Clone, Debug)]
 struct Observation {
     synchronisation: Synchronisation,
+    /// Without Helgrind the server computes.
+    computes: bool,
     ended: Ended,
+    /// Clients with an answer.
     answered: usize,
+    /// Those of them whose answer was a `result:`.
+    results: usize,
     races: Vec<Race>,
 }
 
@@ -68,7 +85,8 @@ impl Requirement for NoRaces {
         "Every datum that two threads touch is protected, and the pthread functions are used as they are meant to be.\n\n\
          Forced: the server runs under Valgrind's Helgrind while 30 clients, 20 with good and 10 with bad input, ask at the \
          same time, three times over; then SIGTERM.\n\n\
-         Decides: 0 errors. Each error is shown with both accesses, their lines and the variable. A program that \
+         Decides: 0 errors, while workers are at work: a server that computes nothing for anybody has nothing that could \
+         race, and that is no pass. Each error is shown with both accesses, their lines and the variable. A program that \
          synchronises by other means than pthread calls (std::sync in Rust, Go) cannot be judged by Helgrind, \
          which would report hundreds of races that are none: it gets `inconclusive`, never `fail`."
     }
@@ -78,13 +96,11 @@ impl Requirement for NoRaces {
     }
 
     fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {
-        let (synchronisation, backlog) = observe::look_inside(context)?;
-        if synchronisation == Synchronisation::Unseen {
-            let unseen =
-                Observation { synchronisation, ended: Ended::Exited, answered: 0, races: Vec::new() };
-            return Ok(judge(&unseen));
+        let inside = observe::look_inside(context)?;
+        if matches!(inside.synchronisation, Synchronisation::Unseen | Synchronisation::Alone) {
+            return Ok(judge(&Observation::before(inside)));
         }
-        let observation = observe::observe(context, synchronisation, backlog);
+        let observation = observe::observe(context, inside);
         // Asked only when something went wrong: the question takes as long as half the answer.
         let failed =
             observation.as_ref().map_or(true, |seen| seen.ended != Ended::Exited || seen.answered == 0);
@@ -100,6 +116,14 @@ impl Requirement for NoRaces {
     }
 }
 
+impl Observation {
+    /// Nothing has been seen under Helgrind yet.
+    fn before(inside: Inside) -> Self {
+        let Inside { synchronisation, computes, .. } = inside;
+        Self { synchronisation, computes, ended: Ended::Exited, answered: 0, results: 0, races: Vec::new() }
+    }
+}
+
 fn judge(o: &Observation) -> Finding {
     let expected = "0 errors from 0 contexts under Helgrind, with 30 mixed clients at once and a SIGTERM";
     let cannot = |why: &str| {
@@ -110,6 +134,14 @@ fn judge(o: &Observation) -> Finding {
             "Helgrind follows pthread mutexes, condition variables and semaphores; a program that uses them can be judged",
         )
     };
+    if o.synchronisation == Synchronisation::Alone {
+        return Finding::fail(
+            expected,
+            "no thread was ever started beside the main thread: without workers at work there is nothing that could race",
+            "",
+            "leave this for later: first let workers compute and the main thread send what they found",
+        );
+    }
     if o.synchronisation == Synchronisation::Unseen {
         return cannot(
             "the main thread and the workers share no pthread lock: they synchronise by something that Helgrind does not see",
@@ -136,6 +168,25 @@ fn judge(o: &Observation) -> Finding {
             sides.join("; "),
             hint(race),
         );
+    }
+    // 0 errors of a server at rest say nothing; but it may be Helgrind that keeps it from its work.
+    if o.results == 0 && matches!(o.ended, Ended::Exited | Ended::Hangs) {
+        let none =
+            format!("0 errors, but of {} requests not one was answered with a `result:`", CLIENTS * ROUNDS);
+        return match o.computes {
+            false => Finding::fail(
+                expected,
+                format!("{none}: without workers at work there is nothing that could race"),
+                "",
+                "first let requests go all the way, from the event loop to a worker and back; then ask Helgrind",
+            ),
+            true => Finding::inconclusive(
+                expected,
+                format!("{none}, as they are without Helgrind"),
+                "",
+                "run it by hand: valgrind --tool=helgrind ./pool_server 9090",
+            ),
+        };
     }
     match &o.ended {
         Ended::Exited => {
@@ -219,8 +270,10 @@ mod tests {
     fn clean() -> Observation {
         Observation {
             synchronisation: Synchronisation::Pthread,
+            computes: true,
             ended: Ended::Exited,
             answered: 90,
+            results: 60,
             races: Vec::new(),
         }
     }
@@ -251,6 +304,22 @@ mod tests {
         let race = Race { kind: "Race".into(), accesses: Vec::new(), about: Vec::new(), count: 1 };
         assert_eq!(with(Synchronisation::C11, vec![race.clone()]), Outcome::Inconclusive);
         assert_eq!(with(Synchronisation::Pthread, vec![race]), Outcome::Fail);
+    }
+
+    #[test]
+    fn a_server_that_computes_nothing_has_nothing_that_could_race() {
+        let idle = |computes, ended| Observation { computes, results: 0, ended, ..clean() };
+        for ended in [Ended::Exited, Ended::Hangs] {
+            let finding = judge(&idle(false, ended.clone()));
+            assert_eq!(finding.outcome, Outcome::Fail);
+            assert!(finding.observed.contains("of 90 requests not one"), "{}", finding.observed);
+            // It computes elsewhere: perhaps it is Helgrind that keeps it from its work.
+            assert_eq!(judge(&idle(true, ended)).outcome, Outcome::Inconclusive);
+        }
+        assert_eq!(judge(&idle(false, Ended::Late("did not end"))).outcome, Outcome::Inconclusive);
+        let alone = Observation { synchronisation: Synchronisation::Alone, ..clean() };
+        assert_eq!(judge(&alone).outcome, Outcome::Fail);
+        assert_eq!(judge(&Observation { results: 1, answered: 1, ..clean() }).outcome, Outcome::Pass);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Looks inside once with the tracer, then runs the bare program under Helgrind.
 
-use super::{CLIENTS, Ended, Observation, ROUNDS, Synchronisation, WORKERS};
+use super::{CLIENTS, Ended, Inside, Observation, ROUNDS, Synchronisation, WORKERS};
 use crate::{
     error::Trouble,
     probes::{
@@ -11,7 +11,7 @@ use crate::{
     },
     requirements::{
         Context,
-        common::{bad, good},
+        common::{bad, good, is_result},
     },
     submission::port,
 };
@@ -20,12 +20,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Looks at a few requests under the tracer: which locks do the main thread and the workers share, and how many connections
 /// may wait to be accepted?
-pub(super) fn look_inside(context: &Context<'_>) -> Result<(Synchronisation, u64), Trouble> {
+pub(super) fn look_inside(context: &Context<'_>) -> Result<Inside, Trouble> {
     let mut session = Session::launch(context.program, &Setup::new(WORKERS, 64))?;
     let id = session.connect()?;
+    let mut computes = false;
     for number in 0..4 {
-        // Whether it is answered is not asked here.
-        let _ = session.ask(id, &good(number))?;
+        computes |= session.ask(id, &good(number))?.is_ok_and(|answer| is_result(&answer));
     }
     let main = session.tracer.main();
     let mut users: BTreeMap<(u64, bool), BTreeSet<bool>> = BTreeMap::new();
@@ -39,34 +39,31 @@ pub(super) fn look_inside(context: &Context<'_>) -> Result<(Synchronisation, u64
     let shared = |c11: bool| users.iter().any(|((_, of_c11), by)| *of_c11 == c11 && by.len() == 2);
     // Workers that were never given anything still show what they wait for.
     let waits = session.tracer.alive_workers().any(|t| t.waiting.is_some());
+    let began = session.tracer.events().iter().any(|event| matches!(event.what, What::Began));
     let any_c11 = users.keys().any(|(_, c11)| *c11);
     let synchronisation = match (shared(true), shared(false)) {
         (true, _) => Synchronisation::C11,
         (false, true) if waits => Synchronisation::Pthread,
         (false, true) => Synchronisation::Partly,
         (false, false) if waits && !any_c11 => Synchronisation::Pthread,
+        (false, false) if !began => Synchronisation::Alone,
         (false, false) => Synchronisation::Unseen,
     };
-    Ok((synchronisation, session.backlog()))
+    Ok(Inside { synchronisation, computes, backlog: session.backlog() })
 }
 
-pub(super) fn observe(
-    context: &Context<'_>,
-    synchronisation: Synchronisation,
-    backlog: u64,
-) -> Result<Observation, Trouble> {
+pub(super) fn observe(context: &Context<'_>, inside: Inside) -> Result<Observation, Trouble> {
     let port = port::pick()?;
     let args = Setup::new(WORKERS, 64).args(port);
     let mut helgrind = Helgrind::launch(context.program, &args, port)?;
-    let mut observation =
-        Observation { synchronisation, ended: Ended::Exited, answered: 0, races: Vec::new() };
+    let mut observation = Observation::before(inside);
     if helgrind.server.connect_when_it_listens(helgrind::DEADLINE)?.is_none() {
         observation.ended = before_sigterm(&helgrind, "did not listen");
         return Ok(observation);
     }
     for _ in 0..ROUNDS {
         let server = &mut helgrind.server;
-        let ids = server.connect_many(CLIENTS, backlog, helgrind::DEADLINE)?;
+        let ids = server.connect_many(CLIENTS, inside.backlog, helgrind::DEADLINE)?;
         for (number, id) in ids.iter().enumerate() {
             let request = if number % 3 == 2 { bad(number) } else { good(number) };
             server.clients.send(*id, &request);
@@ -74,7 +71,10 @@ pub(super) fn observe(
         let answered = server.until_at_rest(helgrind::DEADLINE, |server| {
             ids.iter().all(|id| server.clients.get(*id).answers() > 0)
         })?;
-        observation.answered += ids.iter().filter(|id| server.clients.get(**id).answers() > 0).count();
+        let firsts: Vec<&[u8]> =
+            ids.iter().filter_map(|id| server.clients.get(*id).lines().first().copied()).collect();
+        observation.answered += firsts.len();
+        observation.results += firsts.iter().filter(|answer| is_result(answer)).count();
         if answered.is_none() {
             observation.ended = Ended::Late("did not answer everybody");
             return Ok(observation);

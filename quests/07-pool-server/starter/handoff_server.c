@@ -38,20 +38,21 @@ static void serve_one_client(int fd)
 }
 
 /*
- * Your work in step 3, one thing after the other; check after each.
+ * Your work in step 3, one thing after the other; check after each:
  *
- *   a. A struct connection for each client: its descriptor, and what was read and is not a whole line yet. All sockets
- *      get O_NONBLOCK. One epoll_wait() watches the listener and all clients: accept, read, cut out the lines, still
- *      answer `ERROR: not implemented`, close at the end.                                                   (R7)
- *   b. A struct task for each line, with its owner; thread_pool_submit() instead of the answer.             (R1)
- *   c. finished_fd into the same epoll set. When it is readable: thread_pool_collect(), send the answers to their
- *      owners. One connection's answers go out in the order of its requests.                        (R4, R5, R6)
- *   d. The client has left, and its task is still on the way: who frees what, and when?
- *   e. send() took only a part: keep the rest, and watch EPOLLOUT until it is out, no longer.
+ *   a. A struct connection for each client: its descriptor, and what was read and is not a whole line yet. Every socket
+ *      gets O_NONBLOCK. One epoll_wait() watches the listener and all clients: accept, read, cut out the lines, answer
+ *      `ERROR: not implemented` as before, close at the end.                                                     (R7)
+ *   b. Instead of the answer: a struct task with its owner, thread_pool_submit(). And finished_fd into the same epoll
+ *      set: when it is readable, thread_pool_collect(), and send each answer to its owner. Both halves belong
+ *      together; until the second stands, nobody is answered, and nothing passes.           (R1, R4, R5, R6, and R8)
+ *   c. The client has left, and its task is still on the way: who frees what, and when? The client has only closed its
+ *      sending side: who still waits? Two answers of one client are ready in the wrong order: which one is sent?
+ *   d. send() took only a part, or nothing: keep the rest, and watch EPOLLOUT until it is out, no longer.
  *
- * Your work in step 4, the shutdown (R3): a handler for SIGTERM that sets a flag and writes an eventfd of its own, so that
+ * Your work in step 4, the shutdown (R3): a handler for SIGTERM sets a flag and writes an eventfd of its own, so that
  * epoll_wait() returns. Then, on the main thread: close the listener, read no more requests, thread_pool_close(), go on
- * until every task is back and answered, thread_pool_destroy(), close everything, return 0.
+ * until every task is back and answered, thread_pool_destroy(), close everything else, and return true.
  */
 static bool serve(int listener, struct thread_pool *pool)
 {

@@ -43,6 +43,6 @@ struct task *task_queue_pop(struct task_queue *queue)
 
 void task_queue_close(struct task_queue *queue)
 {
-    /* Your work: three lines between lock and unlock are too many. Who has to hear of it: one worker, or all? */
+    /* Your work: two lines, between lock and unlock. Who has to hear of it: one worker, or all of them? */
     (void)queue;
 }

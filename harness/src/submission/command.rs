@@ -20,7 +20,7 @@ use std::{
 };
 
 /// What a compiler may say before the rest is thrown away.
-const OUTPUT_LIMIT: usize = 1 << 20;
+pub(super) const OUTPUT_LIMIT: usize = 1 << 20;
 /// How often a compiler whose output is held open by a process it left behind is asked whether it has ended.
 const ASK_EVERY_MS: u16 = 50;
 

@@ -5,7 +5,7 @@
 
 mod build;
 pub mod captured;
-mod command;
+pub(crate) mod command;
 mod copy;
 mod elf;
 pub mod launch;

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::{RunError, SubmissionError},
-    submission::{ExactBuild, command::OUTPUT_LIMIT},
+    submission::{ExactBuild, command::OUTPUT_LIMIT, launch::limit_memory},
 };
 use std::{
     ffi::OsString,
@@ -19,6 +19,8 @@ use std::{
 const FLAGS: [&str; 5] = ["-Wall", "-Wextra", "-Werror", "-pthread", "-g"];
 /// The same for the second try: no warning is an error, because none is given.
 const LENIENT: [&str; 5] = ["-Wall", "-Wextra", "-w", "-pthread", "-g"];
+/// What each part of the compiler may have. A source can make it read without end (`#include "/dev/zero"`).
+const MEMORY: u64 = 2 << 30;
 /// For both tries together.
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -62,6 +64,7 @@ impl Job<'_> {
     ) -> Result<Result<(), Failed>, RunError> {
         let mut command = Command::new("gcc");
         command.args(flags).args(["-o", "pool_server"]).args(arguments(&self.source)?);
+        limit_memory(&mut command, MEMORY);
         // Makes gcc note every header, without another argument; see "Environment Variables Affecting GCC" in its manual.
         command.env("SUNPRO_DEPENDENCIES", includes);
         let missing =

@@ -86,7 +86,7 @@ fn judge(observation: &Observation) -> Finding {
     match observation {
         Observation::NoC(kind) => Finding::pass(
             "C sources compile with gcc -Wall -Wextra -Werror -pthread",
-            format!("no C sources: {kind} holds nothing to compile with gcc"),
+            format!("no C sources, but {kind}: there is nothing to compile with gcc"),
         ),
         Observation::Clean { command } => {
             Finding::pass(without(command), "so it did, with not a single warning")

@@ -212,7 +212,7 @@ fn unclear(o: &Observation) -> Option<Finding> {
             "make the threads in your own code",
         );
     }
-    if let Some(interpreter) = interpreter(&o.running) {
+    if let Some(interpreter) = known::interpreter(&o.running) {
         return unsure(
             format!("the program runs in {interpreter}: what its code uses cannot be seen from the process"),
             "",
@@ -230,17 +230,6 @@ fn unclear(o: &Observation) -> Option<Finding> {
 fn known_packages(o: &Observation) -> impl Iterator<Item = (&Package, &'static Crate)> {
     let packages = o.packages.iter().flatten().flatten();
     packages.filter_map(|package| Some((package, Crate::of(package)?)))
-}
-
-/// Programs that run other programs from their text.
-fn interpreter(file: &str) -> Option<&'static str> {
-    const KNOWN: [&str; 12] = [
-        "python", "pypy", "perl", "ruby", "node", "java", "lua", "php", "guile", "dotnet", "beam.smp", "bash",
-    ];
-    let rest = |name: &&&str| {
-        file.strip_prefix(**name).is_some_and(|rest| !rest.contains(|c: char| c.is_alphabetic() || c == '_'))
-    };
-    KNOWN.iter().find(rest).copied()
 }
 
 /// `rayon-core 1.12.1 (through image, rayon)`.
@@ -264,9 +253,14 @@ fn nothing_found(o: &Observation) -> String {
         }
         None => "no names (the executable could not be read)".to_owned(),
     };
-    looked += &format!(", {} libraries mapped by a running server", o.libraries.len());
+    looked += &format!(
+        ", the {} that a running server has mapped",
+        counted(o.libraries.len(), "library", "libraries")
+    );
     looked += &match (&o.packages, o.kind) {
-        (Some(Some(packages)), _) => format!(", {} packages", packages.len()),
+        (Some(Some(packages)), _) => {
+            format!(", {}", counted(packages.len(), "package of others", "packages of others"))
+        }
         (_, Kind::CSources) => ", the headers of the build".to_owned(),
         _ => String::new(),
     };
@@ -282,6 +276,10 @@ fn nothing_found(o: &Observation) -> String {
             shortened(some, 6)
         ),
     }
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn shortened(names: &[&str], most: usize) -> String {

@@ -183,6 +183,17 @@ pub(in super::super) fn is_platform(file: &str) -> bool {
     STEMS.iter().any(is) || file.starts_with("libnss_")
 }
 
+/// The interpreter that a file is: what runs in it cannot be seen from outside.
+pub(in super::super) fn interpreter(file: &str) -> Option<&'static str> {
+    const KNOWN: [&str; 12] = [
+        "python", "pypy", "perl", "ruby", "node", "java", "lua", "php", "guile", "dotnet", "beam.smp", "bash",
+    ];
+    let rest = |name: &&&str| {
+        file.strip_prefix(**name).is_some_and(|rest| !rest.contains(|c: char| c.is_alphabetic() || c == '_'))
+    };
+    KNOWN.iter().find(rest).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

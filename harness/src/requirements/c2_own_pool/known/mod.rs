@@ -5,5 +5,5 @@ mod library;
 mod package;
 
 pub(super) use code::CODE;
-pub(super) use library::{Library, is_platform, words};
+pub(super) use library::{Library, interpreter, is_platform, words};
 pub(super) use package::{CRATES, Crate, Trade};

@@ -2,7 +2,9 @@
 
 mod common;
 
+use assert_cmd::Command;
 use common::{check, not_passed, quest_folder, with};
+use predicates::{prelude::*, str::contains};
 use quest::{
     model::{Id, Outcome},
     requirements::REGISTRY,
@@ -18,6 +20,23 @@ fn program(source: &str) -> TempDir {
     folder
 }
 
+/// The C solution with one more file.
+fn solution_with(name: &str, text: &[u8]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(quest_folder().join("solution")).unwrap().map(|entry| entry.unwrap().path()) {
+        fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
+    }
+    fs::write(folder.path().join(name), text).unwrap();
+    folder
+}
+
+fn quest_check(folder: &TempDir) -> Command {
+    let mut quest = Command::cargo_bin("quest").unwrap();
+    quest.arg("check").arg(folder.path());
+    quest
+}
+
+const C1: Id = Id::new('C', 1);
 const R1: Id = Id::new('R', 1);
 const R8: Id = Id::new('R', 8);
 
@@ -202,16 +221,6 @@ fn a_program_that_hides_a_child_from_the_tracer_may_not() {
     assert!(observed.contains("status 7") && observed.contains("hidden: no"), "{observed}");
 }
 
-/// The solution with one more file.
-fn solution_with(source: &str) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for file in fs::read_dir(quest_folder().join("solution")).unwrap().map(|entry| entry.unwrap().path()) {
-        fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
-    }
-    fs::write(folder.path().join("more.c"), source).unwrap();
-    folder
-}
-
 #[test]
 fn odd_habits_at_the_start_are_no_faults() {
     let habits = [
@@ -221,10 +230,11 @@ fn odd_habits_at_the_start_are_no_faults() {
         "for (int i = 0; i < 20000; i++) puts(\"a line of output\"); fflush(stdout);",
     ];
     for habit in habits {
-        let folder = solution_with(&format!(
+        let source = format!(
             "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n\
              __attribute__((constructor)) static void habit(void) {{ {habit} }}"
-        ));
+        );
+        let folder = solution_with("more.c", source.as_bytes());
         let required: Vec<Id> =
             REGISTRY.iter().map(|it| it.id()).filter(|id| is_required(*id, false)).collect();
         let run = check(folder.path(), Some(required.clone()));
@@ -256,7 +266,7 @@ fn a_program_that_leaves_a_daemon_behind_when_nobody_watches_leaves_nothing() {
         }}"#,
         note.path().display()
     );
-    let folder = solution_with(&daemon);
+    let folder = solution_with("more.c", daemon.as_bytes());
     let r6 = Id::new('R', 6);
     let run = check(folder.path(), Some(vec![r6]));
     assert_eq!(with(&run, Outcome::Pass), [r6], "{}", not_passed(&run));
@@ -268,7 +278,8 @@ fn a_program_that_leaves_a_daemon_behind_when_nobody_watches_leaves_nothing() {
 #[test]
 fn a_program_that_uses_io_uring_cannot_be_judged() {
     let folder = solution_with(
-        r#"
+        "more.c",
+        br#"
         #include <string.h>
         #include <sys/syscall.h>
         #include <unistd.h>
@@ -294,4 +305,49 @@ fn a_program_that_becomes_a_daemon_is_told_to_stay() {
     );
     assert_eq!(outcome, Outcome::Fail);
     assert!(observed.contains("left a child process behind"), "{observed}");
+}
+
+#[test]
+fn warnings_that_are_no_text_are_shown_harmlessly() {
+    // Latin-1, an escape sequence that would clear a terminal, and something that looks like the end of a warning.
+    let source = b"#warning \xff\xfe \x1b[2J : error: x [-Werror=y] \x07\nint nothing_else;\n";
+    let folder = solution_with("extra.c", source);
+    let run = check(folder.path(), Some(vec![R1, C1]));
+    assert_eq!(
+        (with(&run, Outcome::Pass), with(&run, Outcome::Fail)),
+        (vec![R1], vec![C1]),
+        "{}",
+        not_passed(&run)
+    );
+    assert_eq!(run.verdicts[1].evidence.place, "extra.c:1");
+    let assert = quest_check(&folder).args(["--only", "C1"]).assert().code(1);
+    assert.stdout(contains("1 warning: ").and(contains("\u{1b}").not()).and(contains("\u{7}").not()));
+}
+
+#[test]
+fn an_avalanche_of_warnings_is_counted_and_the_program_is_judged() {
+    let source: String =
+        (0..3000).map(|n| format!("static int f{n}(int {}) {{ return 0; }}\n", "a".repeat(99))).collect();
+    let folder = solution_with("extra.c", source.as_bytes());
+    let run = check(folder.path(), Some(vec![R1, C1]));
+    assert_eq!(
+        (with(&run, Outcome::Pass), with(&run, Outcome::Fail)),
+        (vec![R1], vec![C1]),
+        "{}",
+        not_passed(&run)
+    );
+    let observed = &run.verdicts[1].evidence.observed;
+    assert!(observed.starts_with("at least ") && observed.len() < 300, "{observed}");
+}
+
+#[test]
+fn sources_that_read_what_is_no_source_do_not_build() {
+    for (source, said) in [
+        ("#include \"/etc/passwd\"\n", "/etc/passwd:1:"),
+        ("#error fatal error: No space left on device\n", "#error"),
+        ("_Pragma(\"GCC diagnostic error \\\"-Wunused\\\"\") int f(void) { no }\n", "'no' undeclared"),
+    ] {
+        let folder = solution_with("extra.c", source.as_bytes());
+        quest_check(&folder).assert().code(3).stdout("").stderr(contains(said));
+    }
 }

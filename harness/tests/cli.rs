@@ -103,12 +103,33 @@ fn a_path_that_is_no_submission_is_2_and_says_why() {
 
 #[test]
 fn what_does_not_build_is_3_and_shows_the_compilers_words() {
-    let source = b"int main(void) {\n    int unused;\n    return 0;\n}\n";
+    let source = b"int main(void) {\n    int unused;\n    return none;\n}\n";
     let files = folder(&[("server.c", source)]);
     let assert = quest().arg("check").arg(files.path()).assert().code(3).stdout("");
     let said = "does not build: gcc -Wall -Wextra -Werror -pthread -g -o pool_server *.c failed (exit 1)";
-    assert.stderr(contains(said).and(contains("server.c:2:9: error: unused variable 'unused'")));
+    assert.stderr(contains(said).and(contains("server.c:3:12: error: 'none' undeclared")));
     assert_eq!(fs::read_dir(files.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn what_only_draws_warnings_is_checked_all_the_same() {
+    let source = b"int main(void) {\n    int unused;\n    return 7;\n}\n";
+    let files = folder(&[("server.c", source)]);
+    let assert = quest().arg("check").arg(files.path()).args(["--only", "R1"]).assert().code(1);
+    assert.stdout(contains("exited with status 7")).stderr("");
+    assert_eq!(fs::read_dir(files.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_compiler_without_room_is_the_harness_own_trouble() {
+    let says = "server.c:1:1: fatal error: error writing to /tmp/ccRNbbwl.s: No space left on device";
+    let script = format!("#!/bin/sh\necho '{says}'\nexit 1\n");
+    let files = folder(&[("server.c", b"int main(void) { return 0; }\n"), ("bin/gcc", script.as_bytes())]);
+    let bin = files.path().join("bin");
+    fs::set_permissions(bin.join("gcc"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let assert = quest().arg("check").arg(files.path()).env("PATH", path).assert().code(4).stdout("");
+    assert.stderr(contains("had no room for its files in ").and(contains("No space left on device")));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 pub mod bell;
 pub mod clients;
 pub mod helgrind;
+pub mod ingredients;
 pub mod interposer;
 pub mod machine;
 pub mod plain;

@@ -2,6 +2,8 @@
 //!
 //! To add one: write its file, name it in [`REGISTRY`], add its section to `docs/requirements.md` and its points to a quest.
 
+mod c1_warnings;
+mod c2_own_pool;
 mod common;
 mod r1_bounded_queue;
 mod r2_fixed_pool;
@@ -65,6 +67,8 @@ pub static REGISTRY: &[&dyn Requirement] = &[
     &r6_concurrent_clients::ConcurrentClients,
     &r7_epoll::Epoll,
     &r8_helgrind::NoRaces,
+    &c1_warnings::Warnings,
+    &c2_own_pool::OwnPool,
 ];
 
 /// Starts the server once and lets it answer one request, so that one that does not start is found out once and not by

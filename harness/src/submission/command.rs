@@ -1,5 +1,6 @@
 //! Runs a compiler: bounded output, a deadline, and nothing of it left behind.
 
+use super::launch;
 use crate::{
     error::{HarnessError, RunError},
     interrupt,
@@ -20,12 +21,12 @@ use std::{
 };
 
 /// What a compiler may say before the rest is thrown away.
-const OUTPUT_LIMIT: usize = 1 << 20;
+pub(crate) const OUTPUT_LIMIT: usize = 1 << 20;
 /// How often a compiler whose output is held open by a process it left behind is asked whether it has ended.
 const ASK_EVERY_MS: u16 = 50;
 
 /// How a command ended.
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// By itself.
     Exit(ExitStatus),
     /// It was killed when its time was up.
@@ -34,13 +35,18 @@ pub(super) enum Ended {
 
 /// Runs `command` in its own process group and answers with how it ended and what it said (stdout and stderr in one).
 /// Whatever is left of the group is killed: at the deadline, on an interruption, and also after a normal end.
-pub(super) fn run(mut command: Command, deadline: Duration) -> Result<(Ended, String), RunError> {
+pub(crate) fn run(mut command: Command, deadline: Duration) -> Result<(Ended, String), RunError> {
     let program = command.get_program().display().to_string();
     let failed = |what: &str, source: io::Error| HarnessError::system(format!("{what} {program}"), source);
     let (mut reader, writer) = io::pipe().map_err(|e| failed("making a pipe for", e))?;
     let second = writer.try_clone().map_err(|e| failed("making a pipe for", e))?;
     command.stdin(Stdio::null()).stdout(writer).stderr(second).process_group(0);
-    let mut group = Group(command.spawn().map_err(|e| failed("starting", e))?);
+    // It has become the other program, and holds no copies of our descriptors, when `spawn` returns.
+    let spawned = {
+        let _guard = launch::nobody_forks();
+        command.spawn()
+    };
+    let mut group = Group(spawned.map_err(|e| failed("starting", e))?);
     // The command holds the writing ends of the pipe; with them the end of its output would never come.
     drop(command);
 
@@ -168,6 +174,14 @@ mod tests {
         let (ended, output) = run(shell("sleep 1000 & echo $!"), Duration::from_secs(20)).unwrap();
         assert!(matches!(ended, Ended::Exit(status) if status.success()));
         assert!(gone(output.trim()), "{output}");
+    }
+
+    #[test]
+    fn memory_is_limited_if_asked() {
+        let mut limited = shell("ulimit -v");
+        launch::limit_memory(&mut limited, 1 << 30);
+        let (_, output) = run(limited, Duration::from_secs(20)).unwrap();
+        assert_eq!(output, "1048576\n");
     }
 
     #[test]

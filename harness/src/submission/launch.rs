@@ -8,7 +8,7 @@ use nix::{
     errno::Errno,
     fcntl::OFlag,
     sys::{
-        resource::{Resource, setrlimit},
+        resource::{Resource, getrlimit, setrlimit},
         signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask},
     },
     unistd::{
@@ -23,9 +23,10 @@ use std::{
     io,
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::ffi::OsStrExt,
+        unix::{ffi::OsStrExt, process::CommandExt},
     },
     path::Path,
+    process::Command,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -40,6 +41,14 @@ static FORKING: Mutex<()> = Mutex::new(());
 pub fn nobody_forks() -> MutexGuard<'static, ()> {
     // The lock guards no data that a panic could have left half done.
     FORKING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets a command and what it starts have at most so many bytes of memory each (`RLIMIT_AS`).
+pub fn limit_memory(command: &mut Command, bytes: u64) {
+    let (_, hard) = getrlimit(Resource::RLIMIT_AS).unwrap_or((bytes, bytes));
+    let most = bytes.min(hard);
+    // SAFETY: between fork and exec this makes one system call; an error number becomes an error without allocating.
+    unsafe { command.pre_exec(move || Ok(setrlimit(Resource::RLIMIT_AS, most, most)?)) };
 }
 
 /// What to start, and in which surroundings.

@@ -5,7 +5,7 @@
 
 mod build;
 pub mod captured;
-mod command;
+pub(crate) mod command;
 mod copy;
 mod elf;
 pub mod launch;
@@ -94,6 +94,7 @@ pub struct Program {
     executable: PathBuf,
     kind: Kind,
     source_folder: Option<PathBuf>,
+    exact: Option<ExactBuild>,
     _build: Option<tempfile::TempDir>,
 }
 
@@ -112,5 +113,42 @@ impl Program {
     /// it are those of the folder that was handed in. `None` for an executable.
     pub fn source_folder(&self) -> Option<&Path> {
         self.source_folder.as_deref()
+    }
+
+    /// How the exact command of the contract went. `None` where there is no C to build.
+    pub fn exact_build(&self) -> Option<&ExactBuild> {
+        self.exact.as_ref()
+    }
+}
+
+/// The build of C sources with the exact command of the contract.
+#[derive(Debug)]
+pub struct ExactBuild {
+    command: String,
+    words: Option<String>,
+    cut: bool,
+    includes: PathBuf,
+}
+
+impl ExactBuild {
+    /// The command, as a shell takes it.
+    pub fn command(&self) -> &str {
+        &self.command
+    }
+
+    /// What the compiler said if it failed, with the file names of the folder that was handed in; the program was then built
+    /// without minding warnings. `None` if the command succeeded.
+    pub fn complaints(&self) -> Option<&str> {
+        self.words.as_deref()
+    }
+
+    /// Whether it said more than was kept.
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// The file in which the compiler wrote down, as rules for make, which headers it read.
+    pub fn includes(&self) -> &Path {
+        &self.includes
     }
 }

@@ -27,7 +27,10 @@ use nix::{
     errno::Errno,
     sys::signal::{Signal, kill},
 };
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 use tempfile::TempDir;
 
 /// A server under observation. Dropped, it is killed with everything that it started.
@@ -43,7 +46,7 @@ pub struct Session {
     watch: wait::Watch,
     scan: scan::Scan,
     ready_at: usize,
-    _interposer: Interposer,
+    interposer: Interposer,
     _dir: TempDir,
 }
 
@@ -67,6 +70,11 @@ impl Session {
     /// What the server printed on its standard error.
     pub fn stderr(&self) -> String {
         self.process.stderr.text()
+    }
+
+    /// The library of ours that is preloaded into the server.
+    pub fn preloaded(&self) -> &Path {
+        self.interposer.path()
     }
 
     /// Sends the server a signal; nothing happens if it has ended.

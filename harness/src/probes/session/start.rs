@@ -151,7 +151,7 @@ impl Session {
             watch: wait::Watch::new(),
             scan: Scan::default(),
             ready_at: 0,
-            _interposer: interposer,
+            interposer,
             _dir: dir,
         })
     }

@@ -1,44 +1,51 @@
 //! Builds a submission in its private copy, with the exact command of the contract, and brings the compiler's words home.
 
+mod c;
+mod room;
+
 use super::{
     Kind, Program, Submission,
     command::{Ended, run},
     copy::{Limits, copy_tree},
-    recognise::{c_sources, is_c},
 };
 use crate::error::{HarnessError, RunError, SubmissionError};
 use std::{
-    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
-const C_FLAGS: [&str; 5] = ["-Wall", "-Wextra", "-Werror", "-pthread", "-g"];
 const CARGO_ARGUMENTS: [&str; 4] = ["build", "--release", "--bin", "pool_server"];
-const C_DEADLINE: Duration = Duration::from_secs(120);
 const CARGO_DEADLINE: Duration = Duration::from_secs(600);
 /// What is shown of a compiler's output; the first errors are the ones to mend first.
 const SHOWN_LINES: usize = 60;
 
 /// Variables that belong to whoever started the harness and would change the build: a `cargo` or `make` above it.
-const FOREIGN: [&str; 9] = [
+const FOREIGN: [&str; 11] = [
     "CARGO_BUILD_TARGET",
     "CARGO_ENCODED_RUSTFLAGS",
     "CARGO_MAKEFLAGS",
+    "DEPENDENCIES_OUTPUT",
     "MAKEFLAGS",
     "MFLAGS",
     "RUSTC",
     "RUSTC_WRAPPER",
     "RUSTC_WORKSPACE_WRAPPER",
     "RUSTFLAGS",
+    "SUNPRO_DEPENDENCIES",
 ];
 
 pub(super) fn build(submission: &Submission) -> Result<Program, RunError> {
     if submission.kind == Kind::Executable {
         let executable = submission.path.clone();
-        return Ok(Program { executable, kind: submission.kind, source_folder: None, _build: None });
+        return Ok(Program {
+            executable,
+            kind: submission.kind,
+            source_folder: None,
+            exact: None,
+            _build: None,
+        });
     }
     let private = tempfile::Builder::new()
         .prefix("quest-build-")
@@ -55,11 +62,12 @@ pub(super) fn build(submission: &Submission) -> Result<Program, RunError> {
         temporary,
         left_out: copy_tree(&submission.path, &root.join("source"), &Limits::SUBMISSION)?,
     };
-    let executable = match submission.kind {
-        Kind::CSources => job.gcc()?,
-        _ => job.cargo(&root.join("target"))?,
+    let (executable, exact) = match submission.kind {
+        Kind::CSources => job.gcc(&root.join("includes")).map(|(program, exact)| (program, Some(exact)))?,
+        _ => (job.cargo(&root.join("target"))?, None),
     };
-    Ok(Program { executable, kind: submission.kind, source_folder: Some(job.source), _build: Some(private) })
+    let source_folder = Some(job.source);
+    Ok(Program { executable, kind: submission.kind, source_folder, exact, _build: Some(private) })
 }
 
 struct Job<'a> {
@@ -72,31 +80,26 @@ struct Job<'a> {
     left_out: Vec<PathBuf>,
 }
 
-impl Job<'_> {
-    fn gcc(&self) -> Result<PathBuf, RunError> {
-        if let Some(link) = self.left_out.iter().find(|link| is_c(link)) {
-            return Err(SubmissionError::NotASubmission(format!(
-                "{} is a link that leads out of the folder; put the file itself there",
-                self.submission.given.join(link).display()
-            ))
-            .into());
-        }
-        let mut command = Command::new("gcc");
-        command.args(C_FLAGS).args(["-o", "pool_server"]).args(c_arguments(&self.source)?);
-        let said = format!("gcc {} -o pool_server *.c", C_FLAGS.join(" "));
-        let missing =
-            "gcc is missing, and C is built with it. On Debian or Ubuntu: apt-get install gcc libc6-dev";
-        self.run(command, C_DEADLINE, &said, missing)?;
-        Ok(self.source.join("pool_server"))
-    }
+/// How a compiler failed, and what it said.
+struct Failed {
+    /// `failed (exit 1)`, say.
+    how: String,
+    /// Everything that was kept of its output, as it came.
+    output: String,
+    /// Its time was up.
+    late: bool,
+}
 
+impl Job<'_> {
     fn cargo(&self, target: &Path) -> Result<PathBuf, RunError> {
         let mut command = Command::new("cargo");
         command.args(CARGO_ARGUMENTS).arg("--quiet");
         command.env("CARGO_TARGET_DIR", target).env("CARGO_TERM_COLOR", "never");
         let said = format!("cargo {}", CARGO_ARGUMENTS.join(" "));
         let missing = "cargo is missing, and a Cargo package is built with it. Get it from https://rustup.rs";
-        self.run(command, CARGO_DEADLINE, &said, missing)?;
+        if let Err(failed) = self.attempt(command, CARGO_DEADLINE, missing)? {
+            return Err(self.does_not_build(&said, &failed).into());
+        }
         let executable = target.join("release/pool_server");
         if executable.is_file() {
             return Ok(executable);
@@ -106,16 +109,16 @@ impl Job<'_> {
         Err(SubmissionError::Build { summary, output }.into())
     }
 
-    /// Runs a compiler in the private copy; anything but success is the submission's error.
-    fn run(
+    /// Runs a compiler in the private copy. Where it fails for want of room, that is nobody's fault but the machine's.
+    fn attempt(
         &self,
         mut command: Command,
         deadline: Duration,
-        said: &str,
         missing: &str,
-    ) -> Result<(), RunError> {
+    ) -> Result<Result<(), Failed>, RunError> {
         command.current_dir(&self.source).env("LC_ALL", "C").env("TMPDIR", &self.temporary);
-        for name in FOREIGN {
+        let own: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
+        for name in FOREIGN.iter().filter(|name| !own.iter().any(|own| own == *name)) {
             command.env_remove(name);
         }
         let (ended, output) = run(command, deadline).map_err(|error| match error {
@@ -126,27 +129,46 @@ impl Job<'_> {
             }
             other => other,
         })?;
+        let late = matches!(ended, Ended::TimeUp);
         let how = match ended {
-            Ended::Exit(status) if status.success() => return Ok(()),
+            Ended::Exit(status) if status.success() => return Ok(Ok(())),
             Ended::Exit(status) => match status.code() {
                 Some(code) => format!("failed (exit {code})"),
                 None => format!("was killed ({status})"),
             },
             Ended::TimeUp => format!("was not done after {} s", deadline.as_secs()),
         };
-        let summary = format!("{} does not build: {said} {how}", self.given());
-        Err(SubmissionError::Build { summary, output: self.words(&output) }.into())
+        if let Some(words) = room::wanting(&output) {
+            return Err(HarnessError::Broken(format!(
+                "the compiler had no room for its files in {}: {}\n\
+                 Make room there, or set TMPDIR to a folder on another disk",
+                std::env::temp_dir().display(),
+                self.with_given_names(words).trim()
+            ))
+            .into());
+        }
+        Ok(Err(Failed { how, output, late }))
+    }
+
+    fn does_not_build(&self, said: &str, failed: &Failed) -> SubmissionError {
+        let summary = format!("{} does not build: {said} {}", self.given(), failed.how);
+        SubmissionError::Build { summary, output: self.words(&failed.output) }
     }
 
     fn given(&self) -> std::path::Display<'_> {
         self.submission.given.display()
     }
 
-    /// The compiler's words with the file names of the folder that was handed in, bounded.
-    fn words(&self, output: &str) -> String {
+    /// The compiler's words with the file names of the folder that was handed in.
+    fn with_given_names(&self, output: &str) -> String {
         let copy = self.source.display().to_string();
         let output = output.replace(&format!("{}/", self.temporary.display()), "");
-        let output = output.replace(&format!("{copy}/"), "").replace(&copy, &self.given().to_string());
+        output.replace(&format!("{copy}/"), "").replace(&copy, &self.given().to_string())
+    }
+
+    /// The same, bounded.
+    fn words(&self, output: &str) -> String {
+        let output = self.with_given_names(output);
         let mut lines: Vec<&str> = output.trim_end().lines().collect();
         let more = lines.len().saturating_sub(SHOWN_LINES);
         lines.truncate(SHOWN_LINES);
@@ -162,17 +184,6 @@ impl Job<'_> {
         }
         text
     }
-}
-
-/// What the shell makes of `*.c`; a name that starts like an option is told apart from one.
-fn c_arguments(folder: &Path) -> Result<Vec<OsString>, SubmissionError> {
-    let names = c_sources(folder)?.into_iter();
-    Ok(names
-        .map(|name| match name.as_os_str().as_encoded_bytes().starts_with(b"-") {
-            true => Path::new(".").join(name).into_os_string(),
-            false => name.into_os_string(),
-        })
-        .collect())
 }
 
 #[cfg(test)]
@@ -212,12 +223,12 @@ mod tests {
     #[test]
     fn the_compilers_words_name_the_file_and_line() {
         let (summary, output) =
-            build_error(&[("a.c", "int main(void) {\n    int unused;\n    return 0;\n}\n")]);
+            build_error(&[("a.c", "int main(void) {\n    int unused;\n    return none;\n}\n")]);
         assert!(
             summary.contains("gcc -Wall -Wextra -Werror -pthread -g -o pool_server *.c failed (exit 1)"),
             "{summary}"
         );
-        assert!(output.contains("a.c:2:9: error: unused variable 'unused'"), "{output}");
+        assert!(output.contains("a.c:3:12: error: 'none' undeclared"), "{output}");
     }
 
     #[test]

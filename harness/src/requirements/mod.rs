@@ -3,6 +3,12 @@
 //! To add one: write its file, name it in [`REGISTRY`], add its section to `docs/requirements.md` and its points to a quest.
 
 mod common;
+mod deaf;
+
+
+mod h6_crowd;
+mod h7_slow_clients;
+mod idle;
 mod r1_bounded_queue;
 mod r2_fixed_pool;
 mod r3_shutdown;
@@ -62,6 +68,10 @@ pub static REGISTRY: &[&dyn Requirement] = &[
     &r6_concurrent_clients::ConcurrentClients,
     &r7_epoll::Epoll,
     &r8_helgrind::NoRaces,
+
+
+    &h6_crowd::Crowd,
+    &h7_slow_clients::SlowClients,
 ];
 
 /// Starts the server once and lets it answer one request, so that one that does not start is found out once and not by

@@ -51,6 +51,13 @@ impl Clients {
         Ok(id)
     }
 
+    /// From now on a deaf client reads, at most so many bytes at a time.
+    pub fn hear(&mut self, id: ClientId, bite: usize) {
+        let client = &mut self.list[id];
+        client.reading = true;
+        client.bite = bite;
+    }
+
     fn open(&mut self, receive_buffer: Option<usize>) -> Result<ClientId, HarnessError> {
         let failed = |e: Errno| HarnessError::system("connect a client", e);
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;

@@ -4,8 +4,8 @@
 
 mod common;
 mod deaf;
-
-
+mod h4_pieces;
+mod h5_noise;
 mod h6_crowd;
 mod h7_slow_clients;
 mod idle;
@@ -68,8 +68,8 @@ pub static REGISTRY: &[&dyn Requirement] = &[
     &r6_concurrent_clients::ConcurrentClients,
     &r7_epoll::Epoll,
     &r8_helgrind::NoRaces,
-
-
+    &h4_pieces::Pieces,
+    &h5_noise::Noise,
     &h6_crowd::Crowd,
     &h7_slow_clients::SlowClients,
 ];

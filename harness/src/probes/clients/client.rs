@@ -35,8 +35,6 @@ pub struct Client {
     port: u16,
     pub(super) link: Link,
     pub(super) reading: bool,
-    /// The most it takes at once, so that the others are looked at in between.
-    pub(super) bite: usize,
     pub(super) out: Vec<u8>,
     sent: usize,
     pub(super) finish: bool,
@@ -52,7 +50,6 @@ impl Client {
             port,
             link,
             reading: true,
-            bite: usize::MAX,
             out: Vec::new(),
             sent: 0,
             finish: false,
@@ -181,18 +178,14 @@ impl Client {
         let Some(socket) = &self.socket else { return false };
         let mut buffer = [0; 16 * 1024];
         let mut moved = false;
-        let most = self.bite.min(buffer.len());
         loop {
-            match recv(socket.as_raw_fd(), &mut buffer[..most], MsgFlags::empty()) {
+            match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
                 Ok(0) => self.link = Link::Ended,
                 Ok(n) => {
                     let now = Instant::now();
                     let lines = buffer[..n].iter().filter(|byte| **byte == b'\n').count();
                     self.answered_at.extend(std::iter::repeat_n(now, lines));
                     self.received.extend_from_slice(&buffer[..n]);
-                    if self.bite < usize::MAX {
-                        return true;
-                    }
                     moved = true;
                     continue;
                 }

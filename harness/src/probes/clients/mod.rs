@@ -51,11 +51,16 @@ impl Clients {
         Ok(id)
     }
 
-    /// From now on a deaf client reads, at most so many bytes at a time.
-    pub fn hear(&mut self, id: ClientId, bite: usize) {
+    /// From now on a deaf client reads, and has room.
+    pub fn hear(&mut self, id: ClientId) {
+        const ROOM: usize = 1 << 18;
         let client = &mut self.list[id];
         client.reading = true;
-        client.bite = bite;
+        if let Some(socket) = &client.socket {
+            // With the least buffer the kernel would drop what does not fit, and send it again later and later.
+            let _ = setsockopt(socket, sockopt::RcvBuf, &ROOM);
+        }
+        client.pump();
     }
 
     fn open(&mut self, receive_buffer: Option<usize>) -> Result<ClientId, HarnessError> {

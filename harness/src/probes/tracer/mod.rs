@@ -66,6 +66,7 @@ pub struct Tracer {
     /// A timer was set that ends by a signal.
     alarms: bool,
     arm_newcomers: bool,
+    short_sends: Option<control::ShortSends>,
     end: Option<(End, Duration)>,
 }
 
@@ -93,6 +94,7 @@ impl Tracer {
             markers: false,
             alarms: false,
             arm_newcomers: false,
+            short_sends: None,
             end: None,
         })
     }

@@ -212,10 +212,7 @@ mod tests {
     #[test]
     fn spinning_counts_only_if_the_crowd_is_its_cause() {
         assert_eq!(outcome(|o| o.rest = Rest::Spins(String::new())), Outcome::Fail);
-        assert_eq!(
-            outcome(|o| (o.rest, o.spun_before) = (Rest::Spins(String::new()), true)),
-            Outcome::Pass
-        );
+        assert_eq!(outcome(|o| (o.rest, o.spun_before) = (Rest::Spins(String::new()), true)), Outcome::Pass);
     }
 
     #[test]

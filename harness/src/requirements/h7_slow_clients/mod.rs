@@ -111,12 +111,17 @@ fn judge(o: &Observation) -> Finding {
         );
     }
     if let Some(died) = &o.died {
-        return fail("the server's process ended".to_owned(), died.clone(), "what kills it? Try it under a debugger");
+        return fail(
+            "the server's process ended".to_owned(),
+            died.clone(),
+            "what kills it? Try it under a debugger",
+        );
     }
     match &o.rest {
         Rest::Spins(doing) if !o.spun_before => {
             return fail(
-                "while one client does not read and nobody wants anything, the server does not sleep".to_owned(),
+                "while one client does not read and nobody wants anything, the server does not sleep"
+                    .to_owned(),
                 doing.clone(),
                 "at EAGAIN give up until epoll says EPOLLOUT; and do not watch for reading what you do not read",
             );
@@ -141,12 +146,16 @@ fn judge(o: &Observation) -> Finding {
             "",
         );
     }
-    Finding::pass(EXPECTED, "so it was with one client that did not read and fifty that did not end their lines")
+    Finding::pass(
+        EXPECTED,
+        "so it was with one client that did not read and fifty that did not end their lines",
+    )
 }
 
 fn judge_slow(slow: &Slow, stable: bool) -> Option<Finding> {
     let right = |line: &Vec<u8>| if stable { *line == slow.alone } else { is_result(line) };
-    let fail = |observed: String, place: String, hint: &str| Some(Finding::fail(EXPECTED, observed, place, hint));
+    let fail =
+        |observed: String, place: String, hint: &str| Some(Finding::fail(EXPECTED, observed, place, hint));
     let who = &slow.who;
     if let Some((number, line)) = slow.lines.iter().enumerate().find(|(_, line)| !right(line)) {
         return fail(
@@ -235,10 +244,7 @@ mod tests {
     #[test]
     fn spinning_counts_only_if_the_slow_client_is_its_cause() {
         assert_eq!(outcome(|o| o.rest = Rest::Spins(String::new())), Outcome::Fail);
-        assert_eq!(
-            outcome(|o| (o.rest, o.spun_before) = (Rest::Spins(String::new()), true)),
-            Outcome::Pass
-        );
+        assert_eq!(outcome(|o| (o.rest, o.spun_before) = (Rest::Spins(String::new()), true)), Outcome::Pass);
     }
 
     #[test]

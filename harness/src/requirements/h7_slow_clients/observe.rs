@@ -20,10 +20,11 @@ const WORKERS: usize = 1;
 const CAPACITY: usize = 64;
 
 /// Requests that the deaf client sends on top, so that its buffers fill again and again once it reads.
-const MORE: usize = 600;
+const MORE: usize = 200;
 
-/// So little does it read at a time.
-const BITE: usize = 48;
+/// So little does every other send to the slow reader take at most, and so many requests does it send.
+const SIP: u64 = 7;
+const SIPS: usize = 20;
 
 /// Clients that send half a line, and every which of them goes on byte by byte.
 const HALVES: usize = 50;
@@ -47,6 +48,7 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     let Some(answer) = seen.alone[0].clone() else { return Ok(seen) };
     deaf(&mut session, &mut seen, [one, two], &text, &answer)?;
     if seen.others.iter().all(|other| other.end == Ended::Reached) {
+        sips(&mut session, &mut seen, &text, &answer)?;
         halves(&mut session, &mut seen, one, &text, &answer)?;
     }
     seen.died = died(&session);
@@ -94,7 +96,7 @@ fn deaf(
     if seen.others.iter().any(|other| other.end != Ended::Reached) {
         return Ok(());
     }
-    session.clients.hear(deaf, BITE);
+    session.clients.hear(deaf);
     let asked = session.clients.get(deaf).queued() / text.len();
     let wait = session.until(ANSWER_DEADLINE, |session| {
         let client = session.clients.get(deaf);
@@ -105,6 +107,37 @@ fn deaf(
     let who = "the client that did not read for a time".to_owned();
     seen.slow.push(slow(session, deaf, who, asked, answer, (Ended::from(&wait), stuck(&wait))));
     session.clients.close(deaf);
+    session.settle()?;
+    Ok(())
+}
+
+/// A client to which a few bytes can be sent at a time.
+fn sips(session: &mut Session, seen: &mut Observation, text: &[u8], answer: &[u8]) -> Result<(), Trouble> {
+    let id = session.connect()?;
+    let Some(connection) = session.tracer.ledger().connection(session.clients.get(id).port()) else {
+        return Ok(());
+    };
+    session.tracer.shorten_sends(connection, SIP);
+    for asked in [1, SIPS] {
+        session.clients.send(id, &text.repeat(asked));
+        let asked = session.clients.get(id).queued() / text.len();
+        let wait = session.until(ANSWER_DEADLINE, |session| {
+            let client = session.clients.get(id);
+            client.answers() >= asked || client.link() != Link::Open
+        })?;
+        session.settle()?;
+        let cut = match session.tracer.sends_cut() {
+            0 => String::new(),
+            _ => format!(" (every other send to it took {SIP} bytes at most)"),
+        };
+        let who = format!("a client that reads slowly{cut}");
+        let end = (Ended::from(&wait), stuck(&wait));
+        seen.slow.push(slow(session, id, who, asked, answer, end));
+        if !wait.reached() {
+            break;
+        }
+    }
+    session.clients.close(id);
     session.settle()?;
     Ok(())
 }

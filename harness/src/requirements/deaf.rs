@@ -4,7 +4,7 @@ use crate::{
     error::{HarnessError, Trouble},
     probes::{
         clients::{ClientId, Link},
-        session::Session,
+        session::{Session, Settled},
         tracer::ledger::Kind,
     },
 };
@@ -34,8 +34,8 @@ pub fn stop_up(session: &mut Session, request: &[u8]) -> Result<ClientId, Troubl
     for _ in 0..BATCHES {
         let before = sent(session);
         session.clients.send(deaf, &request.repeat(BATCH));
-        session.settle()?;
-        if sent(session) == before {
+        let settled = session.settle()?;
+        if sent(session) == before || !matches!(settled, Settled::AtRest(_)) {
             break;
         }
     }

@@ -107,7 +107,8 @@ fn judge(o: &Observation) -> Finding {
         );
     }
     if let Some((request, end, stuck)) = &o.unanswered {
-        let what = format!("{} was sent alone and whole, and got no answer", shown(request));
+        let text = shown(request.strip_suffix(b"\n").unwrap_or(request));
+        let what = format!("{text} was sent alone and whole, and got no answer");
         return match end {
             Ended::NotYet => not_yet(expected, &what, stuck),
             _ => fail(
@@ -129,21 +130,28 @@ fn judge(o: &Observation) -> Finding {
         let (request, alone) = &wrong.asked[at];
         let answer = &wrong.got[at];
         let mut theirs = wrong.asked.iter().enumerate().filter(|(_, (_, alone))| alone == answer);
-        let whose = match (theirs.next(), theirs.next()) {
-            (Some((other, _)), None) => format!(", which is the answer to request {}", other + 1),
-            _ => String::new(),
+        let (whose, hint) = match (theirs.next(), theirs.next()) {
+            (Some((other, _)), None) => (
+                format!(", the answer to request {}", other + 1),
+                "an answer that is ready must wait until all earlier ones of its client are out; and each client needs a place \
+                 of its own for what belongs to no whole line yet",
+            ),
+            _ => (
+                String::new(),
+                "keep what belongs to no whole line yet, for each client, and put it before what the next recv brings; mind \
+                 the \\r and the limit of 1024 bytes",
+            ),
         };
-        let request = shown(request);
         return fail(
             format!(
-                "{how}: answer {} of {asked} was {}{whose}; the request was {request}, which gets {} alone",
+                "{how}: answer {} of {asked} was {}{whose}; the request was {}, which gets {} alone",
                 at + 1,
                 shown(answer),
+                shown(request.strip_suffix(b"\n").unwrap_or(request)),
                 shown(alone)
             ),
             wrong.sent_by.clone(),
-            "keep what belongs to no whole line yet, for each client; and keep an answer back until all earlier ones of that \
-             client are out",
+            hint,
         );
     }
     if got > asked {
@@ -153,7 +161,7 @@ fn judge(o: &Observation) -> Finding {
             "one answer for each line, and a line ends at its \\n, not where recv ends",
         );
     }
-    let what = format!("{how}: {asked} requests, {got} answers");
+    let what = format!("{how}: {got} of {asked} answers came");
     match wrong.end {
         Ended::NotYet => not_yet(expected, &what, &wrong.stuck),
         _ => fail(
@@ -196,7 +204,7 @@ mod tests {
         assert_eq!(finding(&["result: 0", "result: 1", "result: 2", "result: 2"]).outcome, Outcome::Fail);
         let swapped = finding(&["result: 1", "result: 0", "result: 2"]);
         assert_eq!(swapped.outcome, Outcome::Fail);
-        assert!(swapped.observed.contains("which is the answer to request 2"), "{}", swapped.observed);
+        assert!(swapped.observed.contains("the answer to request 2"), "{}", swapped.observed);
     }
 
     #[test]

@@ -151,13 +151,12 @@ fn judge_long(long: &Long) -> Option<Finding> {
         }
     }
     if long.got.len() <= long.before {
+        let got = match long.before {
+            0 => String::new(),
+            before => format!("it got {} of {before} answers, and ", long.got.len()),
+        };
         return wait_over(
-            format!(
-                "it got {} of {} answers, and not {}",
-                long.got.len().min(long.before),
-                long.before,
-                shown(TOO_LONG)
-            ),
+            format!("{got}there came no {}", shown(TOO_LONG)),
             "do not wait for a newline that may never come: 1025 bytes without one are enough to know; and close only when \
              all that is owed was sent",
         );

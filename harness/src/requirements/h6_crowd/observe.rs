@@ -178,23 +178,25 @@ fn begin(session: &mut Session, situation: Situation) -> Result<(Observation, Ve
 }
 
 impl Observation {
-    /// Sends so many requests in one go and waits for the answers.
+    /// Asks so often, one request after the other.
     fn ask(&mut self, session: &mut Session, id: ClientId, who: &str, count: usize) -> Result<(), Trouble> {
-        if self.is_over() {
-            return Ok(());
+        for _ in 0..count {
+            if self.is_over() {
+                return Ok(());
+            }
+            let before = session.clients.get(id).answers();
+            session.clients.send(id, &good(5));
+            let wait = session.until(PATIENCE, |session| {
+                session.clients.get(id).answers() > before || is_turned_away(session, id)
+            })?;
+            let mut asked = asked(&wait, who);
+            if wait.reached() && session.clients.get(id).answers() == before {
+                asked.end = Ended::Never;
+                asked.stuck = "the server has closed its connection".to_owned();
+            }
+            self.established.push(asked);
+            self.died = died(session);
         }
-        let answers = session.clients.get(id).answers() + count;
-        session.clients.send(id, &good(5).repeat(count));
-        let wait = session.until(PATIENCE, |session| {
-            session.clients.get(id).answers() >= answers || is_turned_away(session, id)
-        })?;
-        let mut asked = asked(&wait, who);
-        if wait.reached() && session.clients.get(id).answers() < answers {
-            asked.end = Ended::Never;
-            asked.stuck = "the server has closed its connection".to_owned();
-        }
-        self.established.push(asked);
-        self.died = died(session);
         Ok(())
     }
 

@@ -47,7 +47,7 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     };
     let Some(answer) = seen.alone[0].clone() else { return Ok(seen) };
     deaf(&mut session, &mut seen, [one, two], &text, &answer)?;
-    if seen.others.iter().all(|other| other.end == Ended::Reached) {
+    if !seen.is_over() && (seen.rest == Rest::Sleeps || seen.spun_before) {
         sips(&mut session, &mut seen, &text, &answer)?;
         halves(&mut session, &mut seen, one, &text, &answer)?;
     }
@@ -55,12 +55,23 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     Ok(seen)
 }
 
+impl Observation {
+    /// Whether there is nothing more to look at.
+    fn is_over(&self) -> bool {
+        self.others.iter().any(|other| other.end != Ended::Reached)
+    }
+}
+
+/// Somebody else asks.
 fn other(
     session: &mut Session,
     seen: &mut Observation,
     id: ClientId,
     meanwhile: &'static str,
 ) -> Result<(), Trouble> {
+    if seen.is_over() {
+        return Ok(());
+    }
     let asked = session.ask(id, &good(3))?;
     let (end, stuck) = match asked {
         Ok(_) => (Ended::Reached, String::new()),
@@ -83,17 +94,19 @@ fn deaf(
         session.server_side(deaf).map_or(0, |side| side.bytes_out) as usize / (answer.len() + 1)
     };
     seen.stopped_up = answered(session) < requests(session) || session.clients.get(deaf).link() != Link::Open;
+    session.clients.send(deaf, &text.repeat(MORE));
     let meanwhile = "while one client did not read its answers";
     for id in [one, two, one] {
         other(session, seen, id, meanwhile)?;
+    }
+    if seen.is_over() {
+        return Ok(());
     }
     let newcomer = session.connect()?;
     other(session, seen, newcomer, meanwhile)?;
     session.clients.close(newcomer);
     seen.rest = rest(session)?;
-    session.clients.send(deaf, &text.repeat(MORE));
-    other(session, seen, one, meanwhile)?;
-    if seen.others.iter().any(|other| other.end != Ended::Reached) {
+    if seen.is_over() || (seen.rest != Rest::Sleeps && !seen.spun_before) {
         return Ok(());
     }
     session.clients.hear(deaf);
@@ -164,7 +177,7 @@ fn halves(
         }
         other(session, seen, other_client, meanwhile)?;
     }
-    if seen.others.iter().any(|other| other.end != Ended::Reached) {
+    if seen.is_over() {
         return Ok(());
     }
     for (number, id) in ids.iter().enumerate() {

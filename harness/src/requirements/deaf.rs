@@ -35,7 +35,7 @@ pub fn stop_up(session: &mut Session, request: &[u8]) -> Result<ClientId, Troubl
         let before = sent(session);
         session.clients.send(deaf, &request.repeat(BATCH));
         let settled = session.settle()?;
-        if sent(session) == before || !matches!(settled, Settled::AtRest(_)) {
+        if sent(session) == before || matches!(settled, Settled::Busy(_) | Settled::Ended) {
             break;
         }
     }

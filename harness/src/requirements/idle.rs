@@ -29,6 +29,8 @@ pub struct Look {
     pub asleep: bool,
     /// How often a second the main thread came back from waiting, with nothing to do.
     pub turns: f64,
+    /// How often a second some thread tried to accept in vain.
+    pub vain: f64,
     /// The part of one processor that all threads used.
     pub cpu: f64,
 }
@@ -36,7 +38,7 @@ pub struct Look {
 impl Look {
     /// Whether it shows a busy loop.
     pub fn is_busy(&self) -> bool {
-        !self.asleep && (self.turns > MOST_TURNS || self.cpu > MOST_CPU)
+        !self.asleep && (self.turns.max(self.vain) > MOST_TURNS || self.cpu > MOST_CPU)
     }
 }
 
@@ -55,34 +57,40 @@ pub fn look(session: &mut Session) -> Result<Look, Trouble> {
         if let Wait::Stalled(_) =
             session.until(WINDOW, |session| session.tracer.now() - begun >= stretched(WINDOW))?
         {
-            return Ok(Look { asleep: true, turns: 0.0, cpu: 0.0 });
+            return Ok(Look { asleep: true, turns: 0.0, vain: 0.0, cpu: 0.0 });
         }
     } else {
         session.until(WINDOW, |session| session.tracer.now() - begun >= stretched(WINDOW))?;
     }
     let seconds = (session.tracer.now() - begun).as_secs_f64();
     let main = session.tracer.main();
-    let turns = session.tracer.events()[from..]
-        .iter()
-        .filter(|event| event.tid == main && event.call().is_some_and(|call| call.class == Class::EpollWait))
-        .count();
+    let calls =
+        || session.tracer.events()[from..].iter().filter_map(|event| Some((event.tid, event.call()?)));
+    let turns = calls().filter(|(tid, call)| *tid == main && call.class == Class::EpollWait).count();
+    let vain = calls().filter(|(_, call)| call.class == Class::Accept && call.error().is_some()).count();
     let cpu = |snapshot: &Snapshot| -> Duration { snapshot.threads.iter().map(|t| t.cpu).sum() };
     let used = cpu(&session.snapshot()).saturating_sub(cpu(&before));
-    Ok(Look { asleep: false, turns: turns as f64 / seconds, cpu: used.as_secs_f64() / seconds })
+    Ok(Look {
+        asleep: false,
+        turns: turns as f64 / seconds,
+        vain: vain as f64 / seconds,
+        cpu: used.as_secs_f64() / seconds,
+    })
 }
 
-/// The call that the main thread has made most often since `from`: `main thread (tid 7): epoll_wait at server.c:50 (run),
-/// 5000 times`.
+/// The call that a thread has made most often since `from`: `main thread (tid 7): epoll_wait at server.c:50 (run), 5000
+/// times; `.
 pub fn busiest_call(session: &Session, from: usize) -> String {
-    let main = session.tracer.main();
-    let mut counts: BTreeMap<(&str, Option<u64>), usize> = BTreeMap::new();
-    for call in session.tracer.events()[from..].iter().filter(|e| e.tid == main).filter_map(|e| e.call()) {
-        *counts.entry((call.name, call.caller)).or_default() += 1;
+    let mut counts: BTreeMap<(i32, &str, Option<u64>), usize> = BTreeMap::new();
+    for event in &session.tracer.events()[from..] {
+        if let Some(call) = event.call() {
+            *counts.entry((event.tid, call.name, call.caller)).or_default() += 1;
+        }
     }
     let most = counts.into_iter().max_by_key(|(_, count)| *count);
-    most.map_or_else(String::new, |((name, caller), count)| {
+    most.map_or_else(String::new, |((tid, name, caller), count)| {
         let at = session.tracer.at_place(caller);
-        format!("{}: {name}{at}, {count} times; ", session.tracer.name(main))
+        format!("{}: {name}{at}, {count} times; ", session.tracer.name(tid))
     })
 }
 

@@ -155,9 +155,9 @@ mod tests {
     use super::*;
     use crate::model::Outcome;
 
-    const ASLEEP: Look = Look { asleep: true, turns: 0.0, cpu: 0.0 };
-    const BUSY: Look = Look { asleep: false, turns: 9_000.0, cpu: 0.4 };
-    const TICKS: Look = Look { asleep: false, turns: 10.0, cpu: 0.001 };
+    const ASLEEP: Look = Look { asleep: true, turns: 0.0, vain: 0.0, cpu: 0.0 };
+    const BUSY: Look = Look { asleep: false, turns: 9_000.0, vain: 0.0, cpu: 0.4 };
+    const TICKS: Look = Look { asleep: false, turns: 10.0, vain: 0.0, cpu: 0.001 };
 
     fn outcome(epoll: Option<&'static str>, forbidden: &[&str], looks: &[Look]) -> Outcome {
         let forbidden = forbidden.iter().map(|f| (*f).to_owned()).collect();
@@ -190,7 +190,7 @@ mod tests {
     fn a_busy_loop_fails_only_if_every_look_shows_it() {
         assert_eq!(outcome(Some("epoll_wait"), &[], &[BUSY, BUSY, BUSY]), Outcome::Fail);
         assert_eq!(outcome(Some("epoll_wait"), &[], &[BUSY, TICKS]), Outcome::Pass);
-        let computing = Look { asleep: false, turns: 0.0, cpu: 0.9 };
+        let computing = Look { asleep: false, turns: 0.0, vain: 0.0, cpu: 0.9 };
         assert_eq!(outcome(Some("epoll_wait"), &[], &[computing; 3]), Outcome::Fail);
     }
 }

@@ -63,6 +63,11 @@ impl Clients {
         client.pump();
     }
 
+    /// From now on nobody looks at what this client gets: one of a crowd that wants nothing.
+    pub fn ignore(&mut self, id: ClientId) {
+        self.list[id].reading = false;
+    }
+
     fn open(&mut self, receive_buffer: Option<usize>) -> Result<ClientId, HarnessError> {
         let failed = |e: Errno| HarnessError::system("connect a client", e);
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;

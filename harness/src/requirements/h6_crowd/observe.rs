@@ -43,6 +43,9 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// What was seen, or why it cannot be looked at.
 type Seen<T> = Result<T, Finding>;
 
+/// What was seen so far, the clients that were served, and the first that was not let in.
+type Begun = Seen<(Observation, Vec<ClientId>, Option<ClientId>)>;
+
 /// A thousand idle clients; also the highest descriptor of the server when it was ready.
 pub(super) fn idle(context: &Context<'_>) -> Result<Seen<(Observation, i32)>, Trouble> {
     if let Err(most) = may_open(MANY.max(OURS)) {
@@ -56,25 +59,32 @@ pub(super) fn idle(context: &Context<'_>) -> Result<Seen<(Observation, i32)>, Tr
     let setup = Setup { descriptors: Some(MANY), ..Setup::new(WORKERS, CAPACITY) };
     let mut session = Session::launch(context.program, &setup)?;
     let needed = highest_descriptor(session.tracer.main()).unwrap_or(0);
-    let (mut seen, established) = begin(&mut session, Situation::Idle)?;
+    let (mut seen, established, waiting) = match begin(&mut session, Situation::Idle)? {
+        Ok(begun) => begun,
+        Err(cannot) => return Ok(Err(cannot)),
+    };
     if seen.is_over() {
         return Ok(Ok((seen, needed)));
     }
     let mut crowd = Vec::new();
-    for number in 1..=IDLE {
+    let all = if waiting.is_some() { 0 } else { IDLE };
+    for number in 1..=all {
         let id = session.connect()?;
         if !is_in(&session, id) {
             seen.full = true;
             session.clients.close(id);
             break;
         }
+        session.clients.ignore(id);
         crowd.push(id);
-        seen.inside += 1;
+        seen.inside = established.len() + crowd.len();
         if number % (IDLE / 2) == 0 {
             let who = "a client that was served before";
-            seen.ask(&mut session, established[number % ESTABLISHED], who, 1)?;
+            seen.ask(&mut session, established[number % established.len()], who, 1)?;
         }
     }
+    session.settle()?;
+    seen.inside = established.len() + crowd.iter().filter(|id| is_in(&session, **id)).count();
     for id in &established {
         seen.ask(&mut session, *id, "a client that was served before", 2)?;
     }
@@ -99,7 +109,7 @@ pub(super) fn no_descriptors(context: &Context<'_>, needed: i32) -> Result<Seen<
         let most = (needed + room) as u64;
         let setup = Setup { descriptors: Some(most), ..Setup::new(WORKERS, CAPACITY) };
         match Session::launch(context.program, &setup) {
-            Ok(session) => return fill(session, most as usize).map(Ok),
+            Ok(session) => return fill(session, most as usize),
             Err(Trouble::Decided(finding)) => last = Some((most, finding)),
             Err(other) => return Err(other),
         }
@@ -113,14 +123,16 @@ pub(super) fn no_descriptors(context: &Context<'_>, needed: i32) -> Result<Seen<
     )))
 }
 
-fn fill(mut session: Session, most: usize) -> Result<Observation, Trouble> {
-    let (mut seen, established) = begin(&mut session, Situation::NoDescriptors)?;
+fn fill(mut session: Session, most: usize) -> Result<Seen<Observation>, Trouble> {
+    let (mut seen, established, mut waiting) = match begin(&mut session, Situation::NoDescriptors)? {
+        Ok(begun) => begun,
+        Err(cannot) => return Ok(Err(cannot)),
+    };
     if seen.is_over() {
-        return Ok(seen);
+        return Ok(Ok(seen));
     }
     let mut inside = Vec::new();
-    let mut waiting = None;
-    while inside.len() < most {
+    while inside.len() < most && waiting.is_none() {
         let id = session.clients.connect()?;
         session.settle()?;
         if session.tracer.end().is_some() {
@@ -139,7 +151,7 @@ fn fill(mut session: Session, most: usize) -> Result<Observation, Trouble> {
     }
     seen.rest = rest(&mut session)?;
     if seen.stop(&session) {
-        return Ok(seen);
+        return Ok(Ok(seen));
     }
     for id in inside {
         session.clients.close(id);
@@ -154,14 +166,14 @@ fn fill(mut session: Session, most: usize) -> Result<Observation, Trouble> {
     newcomer(&mut session, &mut seen)?;
     seen.ask(&mut session, established[1], "a client that had been there all the time", 1)?;
     seen.died = died(&session);
-    Ok(seen)
+    Ok(Ok(seen))
 }
 
-/// The first clients are served, and then all is quiet.
-fn begin(session: &mut Session, situation: Situation) -> Result<(Observation, Vec<ClientId>), Trouble> {
+/// The first clients are served, as many as the server lets in, and then all is quiet.
+fn begin(session: &mut Session, situation: Situation) -> Result<Begun, Trouble> {
     let mut seen = Observation {
         situation,
-        inside: ESTABLISHED,
+        inside: 0,
         full: false,
         spun_before: false,
         established: Vec::new(),
@@ -169,12 +181,33 @@ fn begin(session: &mut Session, situation: Situation) -> Result<(Observation, Ve
         newcomers: Vec::new(),
         died: None,
     };
-    let established = session.connect_many(ESTABLISHED)?;
-    for id in &established {
-        seen.ask(session, *id, "one of the first four clients", 1)?;
+    let mut established = Vec::new();
+    let mut waiting = None;
+    while established.len() < ESTABLISHED && waiting.is_none() {
+        let id = session.connect()?;
+        if is_in(session, id) {
+            seen.ask(session, id, "one of the first clients", 1)?;
+        }
+        // A server may keep descriptors back for itself; whoever was never served is a newcomer.
+        if is_in(session, id) {
+            established.push(id);
+        } else {
+            seen.established.pop_if(|asked| asked.end == Ended::Never && seen.died.is_none());
+            waiting = Some(id);
+        }
     }
-    seen.spun_before = rest(session)? != Rest::Sleeps;
-    Ok((seen, established))
+    seen.inside = established.len();
+    seen.full = waiting.is_some();
+    if established.len() < 2 && !seen.is_over() {
+        return Ok(Err(Finding::inconclusive(
+            EXPECTED,
+            format!("{}: the server lets in no more than {} clients", situation.words(), established.len()),
+            session.snapshot().describe(),
+            "",
+        )));
+    }
+    seen.spun_before = !seen.is_over() && rest(session)? != Rest::Sleeps;
+    Ok(Ok((seen, established, waiting)))
 }
 
 impl Observation {

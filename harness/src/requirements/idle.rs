@@ -1,10 +1,11 @@
 //! Whether a server that has nothing to do sleeps, and how a busy loop is told from one that wakes now and then.
 
+use super::{Context, common::good};
 use crate::{
     error::Trouble,
     probes::{
         machine::stretched,
-        session::{Session, Settled, Snapshot, Wait},
+        session::{Session, Settled, Setup, Snapshot, Wait},
         tracer::syscalls::Class,
     },
 };
@@ -94,6 +95,19 @@ pub fn busiest_call(session: &Session, from: usize) -> String {
     })
 }
 
+/// Whether a server spins whatever happens, with a client or two that want nothing: R7 judges that, and nobody else.
+///
+/// # Errors
+///
+/// As [`Session::launch`].
+pub fn spins_anyway(context: &Context<'_>) -> Result<bool, Trouble> {
+    let mut session = Session::launch(context.program, &Setup::new(2, 16))?;
+    for id in session.connect_many(2)? {
+        session.ask(id, &good(0))?.ok();
+    }
+    Ok(look(&mut session)?.is_busy())
+}
+
 /// What a server does that has nothing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rest {
@@ -113,16 +127,16 @@ pub enum Rest {
 ///
 /// As [`Session::until`].
 pub fn rest(session: &mut Session) -> Result<Rest, Trouble> {
-    match session.settle()? {
-        Settled::AtRest(_) => return Ok(Rest::Sleeps),
-        Settled::Busy(snapshot) => return Ok(Rest::NotYet(snapshot.describe())),
-        Settled::Ended => return Ok(Rest::Ended),
-        Settled::Spinning(..) => {}
-    }
     let from = session.tracer.events().len();
+    let busy = match session.settle()? {
+        Settled::AtRest(_) => return Ok(Rest::Sleeps),
+        Settled::Ended => return Ok(Rest::Ended),
+        Settled::Spinning(..) => None,
+        Settled::Busy(snapshot) => Some(snapshot.describe()),
+    };
     for _ in 0..LOOKS {
         if !look(session)?.is_busy() {
-            return Ok(Rest::Sleeps);
+            return Ok(busy.map_or(Rest::Sleeps, Rest::NotYet));
         }
     }
     Ok(Rest::Spins(format!("{}{}", busiest_call(session, from), session.snapshot().describe())))

@@ -39,6 +39,8 @@ impl Exchange {
 /// What was seen.
 #[derive(Clone, Debug)]
 struct Observation {
+    /// How many tasks fit into the queue.
+    capacity: usize,
     /// A request that got no answer though it was sent alone and whole, and how that wait ended.
     unanswered: Option<(Vec<u8>, Ended, String)>,
     /// Every exchange up to the first that went wrong.
@@ -107,7 +109,10 @@ fn judge(o: &Observation) -> Finding {
         );
     }
     if let Some((request, end, stuck)) = &o.unanswered {
-        let text = shown(request.strip_suffix(b"\n").unwrap_or(request));
+        let text = match request.strip_suffix(b"\n").unwrap_or(request) {
+            b"" => "an empty line".to_owned(),
+            text => shown(text),
+        };
         let what = format!("{text} was sent alone and whole, and got no answer");
         return match end {
             Ended::NotYet => not_yet(expected, &what, stuck),
@@ -118,6 +123,9 @@ fn judge(o: &Observation) -> Finding {
             ),
         };
     }
+    let small = (o.capacity < MANY).then_some(
+        "what does not fit into the queue must wait: push blocks, or the loop stops reading for a while",
+    );
     let Some(wrong) = o.exchanges.iter().find(|exchange| !exchange.is_right()) else {
         return Finding::pass(
             expected,
@@ -151,7 +159,7 @@ fn judge(o: &Observation) -> Finding {
                 shown(alone)
             ),
             wrong.sent_by.clone(),
-            hint,
+            small.unwrap_or(hint),
         );
     }
     if got > asked {
@@ -167,7 +175,9 @@ fn judge(o: &Observation) -> Finding {
         _ => fail(
             what,
             wrong.stuck.clone(),
-            "after a recv, cut lines until there is none left; keep the rest of the buffer for the next recv",
+            small.unwrap_or(
+                "after a recv, cut lines until there is none left; keep the rest of the buffer for the next recv",
+            ),
         ),
     }
 }
@@ -190,7 +200,7 @@ mod tests {
     }
 
     fn finding(got: &[&str]) -> Finding {
-        judge(&Observation { unanswered: None, exchanges: vec![exchange(got)], died: None })
+        judge(&Observation { capacity: 64, unanswered: None, exchanges: vec![exchange(got)], died: None })
     }
 
     #[test]
@@ -210,19 +220,24 @@ mod tests {
     #[test]
     fn a_deadline_of_ours_decides_nothing() {
         let late = Exchange { end: Ended::NotYet, ..exchange(&["result: 0"]) };
-        let seen = Observation { unanswered: None, exchanges: vec![late], died: None };
+        let seen = Observation { capacity: 64, unanswered: None, exchanges: vec![late], died: None };
         assert_eq!(judge(&seen).outcome, Outcome::Inconclusive);
         let alone = Some((b"x\n".to_vec(), Ended::NotYet, String::new()));
-        let seen = Observation { unanswered: alone, exchanges: Vec::new(), died: None };
+        let seen = Observation { capacity: 64, unanswered: alone, exchanges: Vec::new(), died: None };
         assert_eq!(judge(&seen).outcome, Outcome::Inconclusive);
     }
 
     #[test]
     fn a_request_that_is_not_answered_even_alone_fails() {
         let alone = Some((b"x\n".to_vec(), Ended::Never, String::new()));
-        let seen = Observation { unanswered: alone, exchanges: Vec::new(), died: None };
+        let seen = Observation { capacity: 64, unanswered: alone, exchanges: Vec::new(), died: None };
         assert_eq!(judge(&seen).outcome, Outcome::Fail);
-        let seen = Observation { unanswered: None, exchanges: Vec::new(), died: Some("SIGSEGV".into()) };
+        let seen = Observation {
+            capacity: 64,
+            unanswered: None,
+            exchanges: Vec::new(),
+            died: Some("SIGSEGV".into()),
+        };
         assert_eq!(judge(&seen).outcome, Outcome::Fail);
     }
 }

@@ -182,8 +182,12 @@ impl Scene {
         for (number, slot) in got.iter_mut().enumerate() {
             let id = self.session.connect()?;
             let first = number * line.len() / 2;
-            self.session.clients.send(id, &line[..first]);
-            self.session.settle()?;
+            if first > 0 {
+                self.session.clients.send(id, &line[..first]);
+                self.session.until(ANSWER_DEADLINE, |session| {
+                    session.server_side(id).is_some_and(|side| side.bytes_in >= first as u64)
+                })?;
+            }
             self.session.clients.send(id, &line[first..]);
             let wait = self.session.until(ANSWER_DEADLINE, |session| {
                 session.clients.get(id).answers() > 0 || session.clients.get(id).link() != Link::Open

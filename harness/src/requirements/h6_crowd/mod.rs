@@ -5,7 +5,7 @@ mod observe;
 use super::{
     Context, Requirement,
     common::{Ended, not_yet},
-    idle::Rest,
+    idle::{Rest, spins_anyway},
 };
 use crate::{
     error::Trouble,
@@ -53,8 +53,8 @@ struct Observation {
     inside: usize,
     /// Newcomers were kept out in the end.
     full: bool,
-    /// The server did not sleep even before they came: R7 judges that.
-    spun_before: bool,
+    /// The server spins with hardly any client, too: R7 judges that.
+    spins_anyway: bool,
     established: Vec<Asked>,
     rest: Rest,
     /// Those who came when there was room again; empty if it did not come so far.
@@ -89,18 +89,21 @@ impl Requirement for Crowd {
     }
 
     fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {
-        let (idle, needed) = match observe::idle(context)? {
+        let (mut idle, needed) = match observe::idle(context)? {
             Ok(seen) => seen,
             Err(cannot) => return Ok(cannot),
         };
+        let spins = |seen: &Observation| matches!(seen.rest, Rest::Spins(_));
+        idle.spins_anyway = spins(&idle) && spins_anyway(context)?;
         let first = judge(&idle);
         if first.outcome != Outcome::Pass {
             return Ok(first);
         }
-        let few = match observe::no_descriptors(context, needed)? {
+        let mut few = match observe::no_descriptors(context, needed)? {
             Ok(seen) => seen,
             Err(cannot) => return Ok(cannot),
         };
+        few.spins_anyway = spins(&few) && (idle.spins_anyway || spins_anyway(context)?);
         let second = judge(&few);
         if second.outcome != Outcome::Pass {
             return Ok(second);
@@ -137,7 +140,7 @@ fn judge(o: &Observation) -> Finding {
         };
     }
     match &o.rest {
-        Rest::Spins(doing) if !o.spun_before => {
+        Rest::Spins(doing) if !o.spins_anyway => {
             return fail(
                 format!("with {} clients in and nobody asking, the server does not sleep", o.inside),
                 doing.clone(),
@@ -183,7 +186,7 @@ mod tests {
             situation: Situation::NoDescriptors,
             inside: 12,
             full: true,
-            spun_before: false,
+            spins_anyway: false,
             established: vec![asked(Ended::Reached)],
             rest: Rest::Sleeps,
             newcomers: vec![asked(Ended::Reached)],
@@ -212,7 +215,7 @@ mod tests {
     #[test]
     fn spinning_counts_only_if_the_crowd_is_its_cause() {
         assert_eq!(outcome(|o| o.rest = Rest::Spins(String::new())), Outcome::Fail);
-        assert_eq!(outcome(|o| (o.rest, o.spun_before) = (Rest::Spins(String::new()), true)), Outcome::Pass);
+        assert_eq!(outcome(|o| (o.rest, o.spins_anyway) = (Rest::Spins(String::new()), true)), Outcome::Pass);
     }
 
     #[test]

@@ -175,7 +175,7 @@ fn begin(session: &mut Session, situation: Situation) -> Result<Begun, Trouble> 
         situation,
         inside: 0,
         full: false,
-        spun_before: false,
+        spins_anyway: false,
         established: Vec::new(),
         rest: Rest::Sleeps,
         newcomers: Vec::new(),
@@ -206,7 +206,6 @@ fn begin(session: &mut Session, situation: Situation) -> Result<Begun, Trouble> 
             "",
         )));
     }
-    seen.spun_before = !seen.is_over() && rest(session)? != Rest::Sleeps;
     Ok(Ok((seen, established, waiting)))
 }
 
@@ -238,10 +237,10 @@ impl Observation {
         self.died.is_some() || self.established.iter().any(|asked| asked.end != Ended::Reached)
     }
 
-    /// The same after a rest, which is worth looking at only if the server slept.
+    /// The same after a rest.
     fn stop(&mut self, session: &Session) -> bool {
         self.died = died(session);
-        self.is_over() || (self.rest != Rest::Sleeps && !self.spun_before)
+        self.is_over() || matches!(self.rest, Rest::NotYet(_))
     }
 }
 

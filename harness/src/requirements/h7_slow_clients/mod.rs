@@ -5,7 +5,7 @@ mod observe;
 use super::{
     Context, Requirement,
     common::{Ended, is_result, not_yet, shown},
-    idle::Rest,
+    idle::{Rest, spins_anyway},
 };
 use crate::{
     error::Trouble,
@@ -45,8 +45,8 @@ struct Slow {
 struct Observation {
     /// The same text alone, twice.
     alone: [Option<Vec<u8>>; 2],
-    /// The server did not sleep even before there was a slow client: R7 judges that.
-    spun_before: bool,
+    /// The server spins without any slow client, too: R7 judges that.
+    spins_anyway: bool,
     /// The server could not send to the deaf client any more, or had closed its connection.
     stopped_up: bool,
     others: Vec<Other>,
@@ -82,7 +82,9 @@ impl Requirement for SlowClients {
     }
 
     fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {
-        Ok(judge(&observe::observe(context)?))
+        let mut seen = observe::observe(context)?;
+        seen.spins_anyway = matches!(seen.rest, Rest::Spins(_)) && spins_anyway(context)?;
+        Ok(judge(&seen))
     }
 }
 
@@ -118,7 +120,7 @@ fn judge(o: &Observation) -> Finding {
         );
     }
     match &o.rest {
-        Rest::Spins(doing) if !o.spun_before => {
+        Rest::Spins(doing) if !o.spins_anyway => {
             return fail(
                 "while one client does not read and nobody wants anything, the server does not sleep"
                     .to_owned(),
@@ -214,7 +216,7 @@ mod tests {
     fn right() -> Observation {
         Observation {
             alone: [Some(b"result: 1".to_vec()), Some(b"result: 1".to_vec())],
-            spun_before: false,
+            spins_anyway: false,
             stopped_up: true,
             others: vec![Other { meanwhile: "it sleeps", end: Ended::Reached, stuck: String::new() }],
             rest: Rest::Sleeps,
@@ -244,7 +246,7 @@ mod tests {
     #[test]
     fn spinning_counts_only_if_the_slow_client_is_its_cause() {
         assert_eq!(outcome(|o| o.rest = Rest::Spins(String::new())), Outcome::Fail);
-        assert_eq!(outcome(|o| (o.rest, o.spun_before) = (Rest::Spins(String::new()), true)), Outcome::Pass);
+        assert_eq!(outcome(|o| (o.rest, o.spins_anyway) = (Rest::Spins(String::new()), true)), Outcome::Pass);
     }
 
     #[test]

@@ -37,10 +37,9 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     let text = good(7);
     let [one, two] = [session.connect()?, session.connect()?];
     let alone = [session.ask(one, &text)?.ok(), session.ask(two, &text)?.ok()];
-    let spun_before = !matches!(rest(&mut session)?, Rest::Sleeps);
     let mut seen = Observation {
         alone,
-        spun_before,
+        spins_anyway: false,
         stopped_up: false,
         others: Vec::new(),
         rest: Rest::Sleeps,
@@ -49,7 +48,7 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     };
     let Some(answer) = seen.alone[0].clone() else { return Ok(seen) };
     deaf(&mut session, &mut seen, [one, two], &text, &answer)?;
-    if !seen.is_over() && (seen.rest == Rest::Sleeps || seen.spun_before) {
+    if !seen.is_over() && !matches!(seen.rest, Rest::NotYet(_)) {
         sips(&mut session, &mut seen, &text, &answer)?;
         halves(&mut session, &mut seen, one, &text, &answer)?;
     }
@@ -108,7 +107,7 @@ fn deaf(
     other(session, seen, newcomer, meanwhile)?;
     session.clients.close(newcomer);
     seen.rest = rest(session)?;
-    if seen.is_over() || (seen.rest != Rest::Sleeps && !seen.spun_before) {
+    if seen.is_over() || matches!(seen.rest, Rest::NotYet(_)) {
         return Ok(());
     }
     session.clients.hear(deaf);

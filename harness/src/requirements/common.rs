@@ -104,7 +104,7 @@ pub fn stuck(wait: &Wait) -> String {
     }
 }
 
-/// How the server's process ended, if it did: `it was killed by SIGPIPE (main thread (tid 7))`.
+/// How the server's process ended, if it did: `main thread (tid 7): it was killed by SIGPIPE`.
 pub fn died(session: &Session) -> Option<String> {
     let (end, _) = session.tracer.end()?;
     let how = match end {

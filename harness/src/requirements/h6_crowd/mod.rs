@@ -76,7 +76,7 @@ impl Requirement for Crowd {
         "Clients that are connected and want nothing cost nothing; and when accept fails because no descriptor is left, those \
          who are in are served as before, the loop does not spin, and when somebody leaves, newcomers are served again. \
          Until then newcomers may wait or be turned away.\n\n\
-         Forced: 1,000 clients connect and say nothing, while four that were there before ask; then the thousand leave. And: \
+         Forced: 1,000 clients connect and say nothing, while four that were there before ask; then a hundred leave. And: \
          the server started with so few descriptors (RLIMIT_NOFILE) that a dozen clients use them up; more come; those \
          who are in ask; then all but three leave.\n\n\
          Decides: the process lives; an answer for each client that was served before; that every thread sleeps while nobody \

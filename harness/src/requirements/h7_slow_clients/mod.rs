@@ -71,8 +71,9 @@ impl Requirement for SlowClients {
          others are served, and the loop sleeps. The server may stop reading from a client that does not read, or close its \
          connection; if it does neither, that client gets all its answers, whole and in order, when it reads at last.\n\n\
          Forced: a client asks until the server cannot send to it any more (the server's send buffer is made small from \
-         outside, so that kilobytes fill it); others ask meanwhile; then it reads, a few bytes at a time. Fifty clients send \
-         half a line each; others ask meanwhile; then each line is completed, byte by byte for some.\n\n\
+         outside, so that kilobytes fill it); others ask meanwhile; then it reads. To another client every other send takes \
+         a few bytes at most, as it may when buffers are nearly full. Fifty clients send half a line each; others ask \
+         meanwhile; then each line is completed, byte by byte for some.\n\n\
          Decides: an answer for every other client; that every thread sleeps while the deaf client is stuck; and each byte \
          that the slow clients get."
     }

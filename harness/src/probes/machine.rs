@@ -1,6 +1,9 @@
 //! How slow this machine is right now, so that deadlines stretch with it.
 
-use nix::time::{ClockId, clock_gettime};
+use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
+    time::{ClockId, clock_gettime},
+};
 use std::{
     hint::black_box,
     sync::OnceLock,
@@ -16,6 +19,23 @@ pub fn stretch() -> f64 {
 /// A deadline for this machine.
 pub fn stretched(deadline: Duration) -> Duration {
     deadline.mul_f64(stretch())
+}
+
+/// Makes sure that this process, and one that it starts, may have so many descriptors open.
+///
+/// # Errors
+///
+/// How many it may have, if the system's limit is lower.
+pub fn may_open(descriptors: u64) -> Result<(), u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or_default();
+    if soft >= descriptors {
+        return Ok(());
+    }
+    match setrlimit(Resource::RLIMIT_NOFILE, descriptors.min(hard), hard) {
+        Ok(()) if hard >= descriptors => Ok(()),
+        Ok(()) => Err(hard),
+        Err(_) => Err(soft),
+    }
 }
 
 /// Compares the wall time of some work with its processor time (a busy machine) and with what it takes elsewhere (a slow

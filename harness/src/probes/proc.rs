@@ -108,6 +108,11 @@ pub fn threads_of(pid: i32) -> Vec<i32> {
     tasks.map_or_else(|_| Vec::new(), |tasks| tasks.flatten().map(|task| task.tid).collect())
 }
 
+/// The highest number among a process's open descriptors.
+pub fn highest_descriptor(pid: i32) -> Option<i32> {
+    Process::new(pid).ok()?.fd().ok()?.flatten().map(|info| info.fd).max()
+}
+
 /// How many connections wait in the backlog of the listener on this port.
 pub fn backlog(port: u16) -> u32 {
     let listens =

@@ -5,8 +5,8 @@ use crate::{
     model::Finding,
     probes::{
         clients::{ClientId, Link},
-        session::{Session, Wait},
-        tracer::At,
+        session::{Session, Wait, signal_name},
+        tracer::{At, End, event::What},
     },
 };
 use std::time::Duration;
@@ -101,6 +101,21 @@ pub fn stuck(wait: &Wait) -> String {
         Wait::Stalled(snapshot) | Wait::Busy(snapshot) => snapshot.describe(),
         Wait::Ended => "the server's process has ended".to_owned(),
     }
+}
+
+/// How the server's process ended, if it did: `main thread (tid 7): it was killed by SIGPIPE`.
+pub fn died(session: &Session) -> Option<String> {
+    let (end, _) = session.tracer.end()?;
+    let how = match end {
+        End::Status(status) => format!("it exited with status {status}"),
+        End::Signal(signal) => format!("it was killed by {}", signal_name(signal)),
+    };
+    let by = session.tracer.events().iter().find_map(|event| match event.what {
+        What::ExitGroup(_) => Some(event.tid),
+        What::Signal(signal) if end == End::Signal(signal) => Some(event.tid),
+        _ => None,
+    });
+    Some(format!("{}: {how}", session.tracer.name(by.unwrap_or(session.tracer.main()))))
 }
 
 /// How a wait ended, as plain data for an observation.

@@ -5,6 +5,12 @@
 mod c1_warnings;
 mod c2_own_pool;
 mod common;
+mod deaf;
+mod h4_pieces;
+mod h5_noise;
+mod h6_crowd;
+mod h7_slow_clients;
+mod idle;
 mod r1_bounded_queue;
 mod r2_fixed_pool;
 mod r3_shutdown;
@@ -69,6 +75,10 @@ pub static REGISTRY: &[&dyn Requirement] = &[
     &r8_helgrind::NoRaces,
     &c1_warnings::Warnings,
     &c2_own_pool::OwnPool,
+    &h4_pieces::Pieces,
+    &h5_noise::Noise,
+    &h6_crowd::Crowd,
+    &h7_slow_clients::SlowClients,
 ];
 
 /// Starts the server once and lets it answer one request, so that one that does not start is found out once and not by

@@ -112,6 +112,11 @@ impl Client {
         self.sent
     }
 
+    /// How many bytes it was told to send, handed to the kernel or not.
+    pub fn queued(&self) -> usize {
+        self.out.len()
+    }
+
     /// Whether its sending side is closed.
     pub fn has_finished(&self) -> bool {
         self.finished

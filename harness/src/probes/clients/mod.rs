@@ -51,6 +51,23 @@ impl Clients {
         Ok(id)
     }
 
+    /// From now on a deaf client reads, and has room.
+    pub fn hear(&mut self, id: ClientId) {
+        const ROOM: usize = 1 << 18;
+        let client = &mut self.list[id];
+        client.reading = true;
+        if let Some(socket) = &client.socket {
+            // With the least buffer the kernel would drop what does not fit, and send it again later and later.
+            let _ = setsockopt(socket, sockopt::RcvBuf, &ROOM);
+        }
+        client.pump();
+    }
+
+    /// From now on nobody looks at what this client gets: one of a crowd that wants nothing.
+    pub fn ignore(&mut self, id: ClientId) {
+        self.list[id].reading = false;
+    }
+
     fn open(&mut self, receive_buffer: Option<usize>) -> Result<ClientId, HarnessError> {
         let failed = |e: Errno| HarnessError::system("connect a client", e);
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;

@@ -138,9 +138,10 @@ impl Watch {
 fn matters(what: &What) -> bool {
     match what {
         What::Call(call) => match call.class {
-            Class::Receive | Class::Send => call.result > 0,
+            // What goes to a log, or comes from a file, is nothing done for anybody: a loop that spins may say so each time.
+            Class::Receive | Class::Send => call.result > 0 && call.object.is_some(),
             Class::Accept => call.result >= 0,
-            Class::EpollWait | Class::Poll => false,
+            Class::EpollWait | Class::EpollControl | Class::Poll => false,
             // EAGAIN from a call that was tried in vain.
             _ => call.result >= 0,
         },

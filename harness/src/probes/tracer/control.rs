@@ -1,15 +1,69 @@
-//! Who is held, from the outside: arming, releasing.
+//! What the harness does to the server, from the outside: who is held and let go, and how much a send takes.
 
 use super::{
     At, Tracer,
     holds::Idle,
+    kernel,
+    ledger::ObjectId,
     ptrace,
+    syscalls::{Class, Traced},
     thread::{Role, Waiting},
 };
 use crate::error::HarnessError;
 use std::rc::Rc;
 
+/// A connection of which every other send takes a few bytes only.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ShortSends {
+    connection: ObjectId,
+    most: u64,
+    /// Sends that could have been cut, and those that were.
+    seen: usize,
+    cut: usize,
+}
+
 impl Tracer {
+    /// From now on every other send to this connection takes at most so many bytes, as it may at any time when buffers are
+    /// nearly full.
+    ///
+    /// Not where the server could rightly be surprised: a call that may block takes everything, and to an edge-triggered
+    /// epoll a short send says that room will be announced later.
+    pub fn shorten_sends(&mut self, connection: ObjectId, most: u64) {
+        self.short_sends = Some(ShortSends { connection, most, seen: 0, cut: 0 });
+    }
+
+    /// How many sends took less than they were offered because of [`Tracer::shorten_sends`].
+    pub fn sends_cut(&self) -> usize {
+        self.short_sends.map_or(0, |short| short.cut)
+    }
+
+    /// Cuts a send short that a thread is about to make; true if it was.
+    pub(super) fn cut_short(
+        &mut self,
+        tid: i32,
+        call: &Traced,
+        args: &[u64; 6],
+        object: Option<ObjectId>,
+    ) -> bool {
+        const EDGE: u32 = libc::EPOLLET as u32;
+        let Some(short) = self.short_sends.filter(|short| Some(short.connection) == object) else {
+            return false;
+        };
+        if call.class != Class::Send || !matches!(call.name, "write" | "sendto") || args[2] <= short.most {
+            return false;
+        }
+        let at_once = (call.name == "sendto" && args[3] as i32 & libc::MSG_DONTWAIT != 0)
+            || self.borrow_fd(args[0] as i32).is_some_and(kernel::never_blocks);
+        let edges = self.ledger.object(short.connection).watches.iter().any(|watch| watch.mask & EDGE != 0);
+        if !at_once || edges {
+            return false;
+        }
+        let cut = short.seen % 2 == 0 && ptrace::set_third_argument(tid, short.most);
+        self.short_sends =
+            Some(ShortSends { seen: short.seen + 1, cut: short.cut + usize::from(cut), ..short });
+        cut
+    }
+
     /// From now on holds each worker at its next mid-task moment, once. To be called while they are idle.
     pub fn arm_mid_task(&mut self) {
         self.arm_newcomers = true;

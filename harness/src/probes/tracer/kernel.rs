@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use nix::{
+    fcntl::{FcntlArg, fcntl},
     sys::socket::{SockaddrStorage, getpeername},
     unistd::Pid,
 };
@@ -24,6 +25,11 @@ pub fn unread(socket: impl AsFd) -> usize {
     // SAFETY: this request writes one int through the pointer, which is to a live local.
     let rc = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::FIONREAD, &mut bytes) };
     if rc == 0 { bytes as usize } else { 0 }
+}
+
+/// Whether calls on a descriptor come back at once (`O_NONBLOCK`).
+pub fn never_blocks(fd: impl AsFd) -> bool {
+    fcntl(fd, FcntlArg::F_GETFL).is_ok_and(|flags| flags & libc::O_NONBLOCK != 0)
 }
 
 /// A descriptor on the process itself; see pidfd_open(2).

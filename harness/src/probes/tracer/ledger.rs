@@ -90,6 +90,8 @@ pub struct Object {
 pub struct Ledger {
     objects: Vec<Object>,
     table: BTreeMap<i32, ObjectId>,
+    /// The newest connection of each client's port.
+    ports: BTreeMap<u16, ObjectId>,
 }
 
 impl Ledger {
@@ -115,7 +117,7 @@ impl Ledger {
 
     /// The connection whose client has this port; the newest, should the port have been used twice.
     pub fn connection(&self, client_port: u16) -> Option<ObjectId> {
-        self.objects.iter().rposition(|object| object.kind == Kind::Connection(Some(client_port)))
+        self.ports.get(&client_port).copied()
     }
 
     /// A call is about to be made. Closing happens here: from now on the number may stand for something else, and the
@@ -212,7 +214,11 @@ impl Ledger {
             bytes_out: 0,
             watches: Vec::new(),
         });
-        self.link(fd, Some(self.objects.len() - 1));
+        let id = self.objects.len() - 1;
+        if let Kind::Connection(Some(port)) = kind {
+            self.ports.insert(port, id);
+        }
+        self.link(fd, Some(id));
     }
 
     /// The number stands for the object from now on; whatever it stood for is closed (dup2).

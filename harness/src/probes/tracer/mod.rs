@@ -69,6 +69,7 @@ pub struct Tracer {
     alarms: bool,
     arm_newcomers: bool,
     trespass: Option<Trespass>,
+    short_sends: Option<control::ShortSends>,
     end: Option<(End, Duration)>,
 }
 
@@ -97,6 +98,7 @@ impl Tracer {
             alarms: false,
             arm_newcomers: false,
             trespass: None,
+            short_sends: None,
             end: None,
         })
     }

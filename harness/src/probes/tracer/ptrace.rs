@@ -146,6 +146,23 @@ pub fn entry(tid: i32) -> Option<Entry> {
     })
 }
 
+/// Changes the third argument of the call at whose entry, or return, a thread is stopped; true if that worked. The program
+/// expects to find its own value in that register afterwards.
+#[cfg(target_arch = "x86_64")]
+pub fn set_third_argument(tid: i32, value: u64) -> bool {
+    let thread = Pid::from_raw(tid);
+    ptrace::getregs(thread).is_ok_and(|mut registers| {
+        registers.rdx = value;
+        ptrace::setregs(thread, registers).is_ok()
+    })
+}
+
+/// Elsewhere no argument is changed.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn set_third_argument(_tid: i32, _value: u64) -> bool {
+    false
+}
+
 /// The result of the call at whose return a thread is stopped: 0 or more, or minus the error number.
 pub fn result(tid: i32) -> Option<i64> {
     let info = ptrace::syscall_info(Pid::from_raw(tid)).ok()?;

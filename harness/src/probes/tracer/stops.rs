@@ -189,12 +189,13 @@ impl Tracer {
         if call.class == Class::ExitGroup && of_server {
             self.log(tid, What::ExitGroup(args[0] as i32));
         }
-        let Some(thread) = self.threads.get_mut(&tid) else { return };
         let object = of_server.then(|| self.ledger.at(descriptor(call.name, &args))).flatten();
         if of_server {
             self.ledger.enter(call.name, &args);
         }
-        thread.inside = Some(Inside { call, args, object, caller, entered: self.seen });
+        let cut = self.cut_short(tid, call, &args, object);
+        let Some(thread) = self.threads.get_mut(&tid) else { return };
+        thread.inside = Some(Inside { call, args, object, caller, entered: self.seen, cut });
         if object.is_some() {
             thread.hold.decide(Candidate::Call(call.name, call.class), thread.locks.len());
         }
@@ -213,7 +214,10 @@ impl Tracer {
         let Some(inside) = thread.inside.take() else { return };
         let of_server = thread.role != Role::Child;
         let Some(result) = ptrace::result(tid) else { return };
-        let Inside { call, args, object, caller, entered } = inside;
+        let Inside { call, args, object, caller, entered, cut } = inside;
+        if cut {
+            ptrace::set_third_argument(tid, args[2]);
+        }
         thread.hold.decide(Candidate::Return(call.name, call.class), thread.locks.len());
         self.alarms |= of_server && call.class == Class::Alarm && result >= 0;
         let call = Call { name: call.name, class: call.class, args, object, caller, entered, result };

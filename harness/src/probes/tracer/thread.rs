@@ -67,6 +67,8 @@ pub struct Inside {
     pub caller: Option<u64>,
     /// How many events the stream held when it was made.
     pub entered: usize,
+    /// It was made to offer the kernel less than the third argument says.
+    pub(super) cut: bool,
 }
 
 /// One thread of the server.

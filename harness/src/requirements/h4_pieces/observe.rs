@@ -1,0 +1,286 @@
+//! The ways in which requests are cut into packets.
+
+use super::{Exchange, MANY, Observation};
+use crate::{
+    error::Trouble,
+    probes::{
+        clients::{ClientId, Link},
+        session::{Session, Setup, Wait},
+    },
+    requirements::{
+        Context,
+        common::{ANSWER_DEADLINE, Ended, bad, died, good, is_result, stuck},
+    },
+};
+use std::collections::BTreeMap;
+
+const WORKERS: usize = 4;
+const CAPACITY: usize = 64;
+
+/// A pool and a queue so small that a packet of requests does not fit, and how many that packet holds.
+const SMALL: usize = 2;
+const MORE_THAN_SMALL: usize = 20;
+
+/// Rounds in which the workers finish in another order than they began.
+const ROUNDS: usize = 2;
+
+/// The longest line, without its end.
+const LONGEST: usize = 1024;
+
+/// Every third of them is bad.
+fn request(number: usize) -> Vec<u8> {
+    if number % 3 == 2 { bad(number) } else { good(number) }
+}
+
+/// The same request with `\r\n` at its end.
+fn with_cr(request: &[u8]) -> Vec<u8> {
+    let text = request.strip_suffix(b"\n").unwrap_or(request);
+    [text, b"\r\n"].concat()
+}
+
+/// A server, what each request gets alone, and what has been seen so far.
+struct Scene {
+    session: Session,
+    /// By the text without its end.
+    alone: BTreeMap<Vec<u8>, Vec<u8>>,
+    bystander: ClientId,
+    /// How many answers each client is to get in all.
+    owed: BTreeMap<ClientId, usize>,
+    seen: Observation,
+}
+
+fn text(request: &[u8]) -> Vec<u8> {
+    let line = request.strip_suffix(b"\n").unwrap_or(request);
+    line.strip_suffix(b"\r").unwrap_or(line).to_vec()
+}
+
+pub(super) fn with_room(context: &Context<'_>, random: &mut fastrand::Rng) -> Result<Observation, Trouble> {
+    let mut scene = Scene::begin(context, &Setup::new(WORKERS, CAPACITY), MANY)?;
+    scene.long_lines()?;
+    scene.byte_by_byte()?;
+    scene.cut_in_two()?;
+    scene.one_packet(MANY)?;
+    for _ in 0..ROUNDS {
+        scene.finished_in_other_order(random)?;
+    }
+    scene.end()
+}
+
+pub(super) fn with_a_small_queue(context: &Context<'_>) -> Result<Observation, Trouble> {
+    let mut scene = Scene::begin(context, &Setup::new(SMALL, SMALL), MORE_THAN_SMALL)?;
+    scene.one_packet(MORE_THAN_SMALL)?;
+    scene.held_behind_a_small_queue()?;
+    scene.end()
+}
+
+impl Scene {
+    /// Asks each of the first `count` requests alone.
+    fn begin(context: &Context<'_>, setup: &Setup, count: usize) -> Result<Self, Trouble> {
+        let mut session = Session::launch(context.program, setup)?;
+        let bystander = session.connect()?;
+        let seen =
+            Observation { capacity: setup.capacity, unanswered: None, exchanges: Vec::new(), died: None };
+        let mut scene = Self { session, alone: BTreeMap::new(), bystander, owed: BTreeMap::new(), seen };
+        scene.ask_alone(b"\n".to_vec())?;
+        for number in 0..count {
+            scene.ask_alone(request(number))?;
+        }
+        Ok(scene)
+    }
+
+    fn end(mut self) -> Result<Observation, Trouble> {
+        // An answer too many would come by now.
+        self.session.settle()?;
+        for (id, owed) in self.owed {
+            let lines = self.session.clients.get(id).lines();
+            if lines.len() > owed && !self.seen.is_over() {
+                self.seen.exchanges.push(Exchange {
+                    how: "after all answers had come".to_owned(),
+                    asked: Vec::new(),
+                    got: lines[owed..].iter().map(|line| line.to_vec()).collect(),
+                    end: Ended::Reached,
+                    stuck: String::new(),
+                    sent_by: self.session.sent_by(id),
+                });
+            }
+        }
+        self.seen.died = died(&self.session);
+        Ok(self.seen)
+    }
+
+    fn ask_alone(&mut self, request: Vec<u8>) -> Result<(), Trouble> {
+        if self.seen.is_over() {
+            return Ok(());
+        }
+        match self.session.ask(self.bystander, &request)? {
+            Ok(answer) => drop(self.alone.insert(text(&request), answer)),
+            Err(wait) => self.seen.unanswered = Some((request, Ended::from(&wait), stuck(&wait))),
+        }
+        Ok(())
+    }
+
+    /// The longest line that there may be, with and without `\r`.
+    fn long_lines(&mut self) -> Result<(), Trouble> {
+        let longest = [b"long ".as_slice(), &b"y".repeat(LONGEST - 5), b"\n"].concat();
+        self.ask_alone(longest.clone())?;
+        if self.seen.is_over() {
+            return Ok(());
+        }
+        let answer = self.alone[&text(&longest)].clone();
+        if !is_result(&answer) {
+            // The line alone is the exchange: nothing else says what it should have got.
+            let asked = vec![(longest, b"result: ...".to_vec())];
+            self.seen.exchanges.push(Exchange {
+                how: format!("a line of exactly {LONGEST} bytes"),
+                asked,
+                got: vec![answer],
+                end: Ended::Reached,
+                stuck: String::new(),
+                sent_by: self.session.sent_by(self.bystander),
+            });
+            return Ok(());
+        }
+        let id = self.session.connect()?;
+        let requests = [with_cr(&longest)];
+        self.exchange(id, &format!("a line of exactly {LONGEST} bytes with \\r\\n"), &requests, |scene| {
+            scene.session.clients.send(id, &requests[0]);
+            Ok(())
+        })?;
+        let requests = [with_cr(&request(3)), with_cr(&request(2)), b"\r\n".to_vec()];
+        self.exchange(id, "lines that end in \\r\\n", &requests, |scene| {
+            scene.session.clients.send(id, &requests.concat());
+            Ok(())
+        })
+    }
+
+    fn byte_by_byte(&mut self) -> Result<(), Trouble> {
+        let id = self.session.connect()?;
+        let requests = [with_cr(&request(6)), request(5)];
+        let bytes = requests.concat();
+        let pauses = [1, 9, requests[0].len() - 1, requests[0].len() + 3];
+        self.exchange(id, "one byte at a time", &requests, |scene| {
+            for (at, byte) in bytes.iter().enumerate() {
+                if pauses.contains(&at) {
+                    scene.ask_alone(request(0))?;
+                }
+                scene.session.clients.send(id, &[*byte]);
+                scene.read(id)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Waits until the server has read all that this client has sent, or will not.
+    fn read(&mut self, id: ClientId) -> Result<Wait, Trouble> {
+        let sent = self.session.clients.get(id).sent() as u64;
+        self.session.until(ANSWER_DEADLINE, |session| {
+            session.server_side(id).is_some_and(|side| side.bytes_in >= sent || side.open == 0)
+        })
+    }
+
+    fn cut_in_two(&mut self) -> Result<(), Trouble> {
+        let requests = [with_cr(&request(10)), request(11), with_cr(&request(12)), request(13)];
+        let bytes = requests.concat();
+        let first = requests[0].len();
+        let second = first + requests[1].len();
+        let third = second + requests[2].len();
+        let cuts = [
+            (first - 2, "before \\r"),
+            (first - 1, "between \\r and \\n"),
+            (first, "behind \\n"),
+            (first + 1, "behind the first byte of a line"),
+            (second - 1, "before \\n"),
+            ((second + third) / 2, "in the middle of the third line"),
+        ];
+        let id = self.session.connect()?;
+        for (cut, place) in cuts {
+            self.exchange(id, &format!("four requests in two packets, cut {place}"), &requests, |scene| {
+                scene.session.clients.send(id, &bytes[..cut]);
+                scene.read(id)?;
+                scene.session.clients.send(id, &bytes[cut..]);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn one_packet(&mut self, count: usize) -> Result<(), Trouble> {
+        let id = self.session.connect()?;
+        let requests: Vec<Vec<u8>> = (0..count).map(request).collect();
+        self.exchange(id, &format!("{count} requests in one packet"), &requests, |scene| {
+            scene.session.clients.send(id, &requests.concat());
+            Ok(())
+        })
+    }
+
+    fn finished_in_other_order(&mut self, random: &mut fastrand::Rng) -> Result<(), Trouble> {
+        let id = self.session.connect()?;
+        let requests: Vec<Vec<u8>> = (0..MANY).map(request).collect();
+        let how = format!("{MANY} requests in one packet, later tasks finished first");
+        self.exchange(id, &how, &requests, |scene| {
+            scene.session.settle()?;
+            scene.session.tracer.arm_mid_task();
+            scene.session.clients.send(id, &requests.concat());
+            scene.session.settle()?;
+            let mut held = scene.session.tracer.held();
+            random.shuffle(&mut held);
+            // Whoever has taken the first task is among the last.
+            if held.len() > 1
+                && held.first().map(|(tid, _)| tid) == scene.session.tracer.held().first().map(|(tid, _)| tid)
+            {
+                held.rotate_left(1);
+            }
+            for (tid, _) in held {
+                scene.session.tracer.release(tid)?;
+                scene.session.settle()?;
+            }
+            Ok(scene.session.tracer.release_all()?)
+        })
+    }
+
+    fn held_behind_a_small_queue(&mut self) -> Result<(), Trouble> {
+        let id = self.session.connect()?;
+        let requests: Vec<Vec<u8>> = (0..MORE_THAN_SMALL).map(request).collect();
+        let how = format!(
+            "{MORE_THAN_SMALL} requests in one packet, with a queue of {SMALL} and the workers held at first"
+        );
+        self.exchange(id, &how, &requests, |scene| {
+            scene.session.settle()?;
+            scene.session.tracer.arm_mid_task();
+            scene.session.clients.send(id, &requests.concat());
+            scene.session.settle()?;
+            Ok(scene.session.tracer.release_all()?)
+        })
+    }
+
+    /// Sends requests in some way and waits for their answers, if all went well so far.
+    fn exchange(
+        &mut self,
+        id: ClientId,
+        how: &str,
+        requests: &[Vec<u8>],
+        send: impl FnOnce(&mut Self) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        if self.seen.is_over() || self.session.tracer.end().is_some() {
+            return Ok(());
+        }
+        let before = self.session.clients.get(id).answers();
+        send(self)?;
+        let wait = self.session.until(ANSWER_DEADLINE, |session| {
+            let client = session.clients.get(id);
+            client.answers() >= before + requests.len() || client.link() != Link::Open
+        })?;
+        let asked = requests.iter().map(|request| (request.clone(), self.alone[&text(request)].clone()));
+        let lines = self.session.clients.get(id).lines();
+        self.owed.insert(id, before + requests.len());
+        self.seen.exchanges.push(Exchange {
+            how: how.to_owned(),
+            asked: asked.collect(),
+            got: lines[before.min(lines.len())..].iter().map(|line| line.to_vec()).collect(),
+            end: Ended::from(&wait),
+            stuck: stuck(&wait),
+            sent_by: self.session.sent_by(id),
+        });
+        Ok(())
+    }
+}

@@ -3,6 +3,8 @@
 //! To add one: write its file, name it in [`REGISTRY`], add its section to `docs/requirements.md` and its points to a quest.
 
 mod common;
+mod h1_no_stranger;
+mod leaving;
 mod r1_bounded_queue;
 mod r2_fixed_pool;
 mod r3_shutdown;
@@ -62,6 +64,7 @@ pub static REGISTRY: &[&dyn Requirement] = &[
     &r6_concurrent_clients::ConcurrentClients,
     &r7_epoll::Epoll,
     &r8_helgrind::NoRaces,
+    &h1_no_stranger::NoStranger,
 ];
 
 /// Starts the server once and lets it answer one request, so that one that does not start is found out once and not by

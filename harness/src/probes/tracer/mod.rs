@@ -48,6 +48,17 @@ pub enum End {
     Signal(i32),
 }
 
+/// A signal by which a thread ends its process when it has made a mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Struck {
+    /// The thread.
+    pub tid: i32,
+    /// The signal.
+    pub signal: i32,
+    /// The address in the submission's code at which it happened, or behind the call into a library in which it happened.
+    pub at: Option<u64>,
+}
+
 /// A server under the tracer.
 #[derive(Debug)]
 pub struct Tracer {
@@ -66,6 +77,7 @@ pub struct Tracer {
     /// A timer was set that ends by a signal.
     alarms: bool,
     arm_newcomers: bool,
+    struck: Option<Struck>,
     end: Option<(End, Duration)>,
 }
 
@@ -93,6 +105,7 @@ impl Tracer {
             markers: false,
             alarms: false,
             arm_newcomers: false,
+            struck: None,
             end: None,
         })
     }
@@ -204,6 +217,11 @@ impl Tracer {
     /// How and when the process ended.
     pub fn end(&self) -> Option<(End, Duration)> {
         self.end
+    }
+
+    /// The last signal that a thread brought upon itself.
+    pub fn struck(&self) -> Option<Struck> {
+        self.struck
     }
 
     /// A copy of the server's descriptor `fd`.

@@ -1,0 +1,244 @@
+//! H1: an answer never reaches a stranger who got the same descriptor number.
+
+mod observe;
+mod stage;
+
+use super::{
+    Context, Requirement,
+    common::{Ended, held_where, not_yet, shown},
+    leaving::{Leaving, numbers},
+};
+use crate::{
+    error::Trouble,
+    model::{Finding, Id, Outcome},
+    probes::{session::Death, tracer::{At, End}},
+};
+
+/// H1.
+pub struct NoStranger;
+
+/// What is forced in one round.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    /// For each client that leaves, its requests: whether they are bad.
+    leavers: &'static [&'static [bool]],
+    leaving: Leaving,
+    /// The first request of each is answered, to nobody, before its number is free.
+    first_answered: bool,
+    /// How many newcomers there are at least, and how many tasks of theirs are in hand when the late results come.
+    strangers: usize,
+    in_hand: usize,
+}
+
+const PLANS: &[Plan] = &[
+    Plan { leavers: &[&[false]], leaving: Leaving::Reset, first_answered: false, strangers: 1, in_hand: 0 },
+    Plan { leavers: &[&[true]], leaving: Leaving::Reset, first_answered: false, strangers: 1, in_hand: 1 },
+    Plan { leavers: &[&[false, true]], leaving: Leaving::Reset, first_answered: false, strangers: 1, in_hand: 2 },
+    Plan { leavers: &[&[false], &[true]], leaving: Leaving::Reset, first_answered: false, strangers: 2, in_hand: 1 },
+    Plan { leavers: &[&[false], &[false], &[false]], leaving: Leaving::Reset, first_answered: false, strangers: 3, in_hand: 0 },
+    Plan { leavers: &[&[false]], leaving: Leaving::Close, first_answered: false, strangers: 1, in_hand: 1 },
+    Plan { leavers: &[&[false, false]], leaving: Leaving::Close, first_answered: true, strangers: 1, in_hand: 1 },
+    Plan { leavers: &[&[false]], leaving: Leaving::HalfThenClose, first_answered: false, strangers: 1, in_hand: 0 },
+    Plan { leavers: &[&[false]], leaving: Leaving::HalfThenReset, first_answered: false, strangers: 1, in_hand: 1 },
+];
+
+/// A client that left.
+#[derive(Clone, Debug)]
+struct Leaver {
+    name: String,
+    /// Each request with the answer that it gets when it is sent alone, if it gets one.
+    asked: Vec<(String, Option<Vec<u8>>)>,
+    /// The descriptors that its connection had in the server.
+    descriptors: Vec<i32>,
+    /// The server closed it while its task was in hand.
+    closed: bool,
+}
+
+/// A client that came when others had left.
+#[derive(Clone, Debug)]
+struct Stranger {
+    name: String,
+    descriptors: Vec<i32>,
+    /// Each request with the answer that it gets when it is sent alone, if it gets one.
+    asked: Vec<(String, Option<Vec<u8>>)>,
+    got: Vec<Vec<u8>>,
+    /// The call that sent the first line that was not its own.
+    sent_by: Option<String>,
+}
+
+impl Stranger {
+    /// The first line that it did not ask for.
+    fn first_wrong(&self) -> Option<&Vec<u8>> {
+        let wrong = |(at, line): &(usize, &Vec<u8>)| match self.asked.get(*at) {
+            Some((_, Some(own))) => own != *line,
+            Some((_, None)) => false,
+            None => true,
+        };
+        self.got.iter().enumerate().find(wrong).map(|(_, line)| line)
+    }
+}
+
+/// What was seen in one round.
+#[derive(Clone, Debug)]
+struct Observation {
+    leaving: Leaving,
+    leavers: Vec<Leaver>,
+    strangers: Vec<Stranger>,
+    held: Vec<(i32, At)>,
+    workers_slept: bool,
+    end: Ended,
+    stuck: String,
+    death: Option<Death>,
+}
+
+impl Observation {
+    /// The client that had one of these descriptors before.
+    fn before(&self, stranger: &Stranger) -> Option<&Leaver> {
+        let had = |leaver: &&Leaver| leaver.descriptors.iter().any(|fd| stranger.descriptors.contains(fd));
+        self.leavers.iter().filter(|leaver| leaver.closed).find(had)
+    }
+}
+
+impl Requirement for NoStranger {
+    fn id(&self) -> Id {
+        Id::new('H', 1)
+    }
+
+    fn title(&self) -> &'static str {
+        "an answer never reaches a stranger who got the same descriptor number"
+    }
+
+    fn about(&self) -> &'static str {
+        "A client may vanish while a worker has its task. Its descriptor is closed, and the next client gets the same \
+         number at once. The late result must go to nobody.\n\n\
+         Forced: client A asks, and its worker is held in the middle of the task. A leaves (by a reset, a close, a half-close \
+         and then either), and newcomers connect until one has A's number. Then the worker is let go: with one client \
+         and several, with one task and several, good and bad, while the newcomer has nothing in hand or tasks of its own, in \
+         orders drawn from the seed; and when the number has been used 1, 2, 255 and 256 times since, so that a \
+         counter that is too small comes round.\n\n\
+         Decides: the newcomer receives nothing that it did not ask for, and its own question gets its own answer. A server \
+         that keeps A's descriptor until the task is back has no stranger on that number, and passes."
+    }
+
+    fn cost(&self) -> u32 {
+        6
+    }
+
+    fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {
+        let findings = observe::all(context)?;
+        let worst = |outcome| findings.iter().find(|finding: &&Finding| finding.outcome == outcome);
+        if let Some(finding) = worst(Outcome::Fail).or_else(|| worst(Outcome::Inconclusive)) {
+            return Ok(finding.clone());
+        }
+        let observed: Vec<&str> = findings.iter().map(|finding| finding.observed.as_str()).collect();
+        let count = |word: &str| observed.iter().filter(|seen| seen.starts_with(word)).count();
+        let (reused, kept) = (count(REUSED), count(KEPT));
+        Ok(Finding::pass(
+            EXPECTED,
+            format!(
+                "in {reused} rounds newcomers got the numbers and nothing but their own answers; in {kept} the server kept the \
+                 client's descriptor until its task was back"
+            ),
+        ))
+    }
+}
+
+const EXPECTED: &str = "the result of a client that has left goes to nobody: whoever has its descriptor number now receives \
+                        its own answers only";
+
+const REUSED: &str = "the number was used again";
+const KEPT: &str = "kept the client's descriptor until its task was back";
+
+fn judge(o: &Observation) -> Finding {
+    let held = held_where(&o.held);
+    if let Some(death) = &o.death {
+        // To send to a client that has left is H2's.
+        return if death.end == End::Signal(libc::SIGPIPE) {
+            Finding::pass(EXPECTED, "nobody else received anything before the server ended")
+        } else {
+            Finding::fail(
+                EXPECTED,
+                format!("the server {} when a client had left and its task came back", death.how),
+                format!("{}; {held}", death.place),
+                "whoever frees a connection while a worker has its task leaves a pointer to memory that somebody else gets",
+            )
+        };
+    }
+    for stranger in &o.strangers {
+        if let Some(finding) = wrong(o, stranger) {
+            return finding;
+        }
+    }
+    if o.held.is_empty() && !o.workers_slept {
+        return Finding::inconclusive(
+            EXPECTED,
+            "the workers ran, but made no call at which they could be held",
+            "",
+            "link the program dynamically, so that its pthread calls can be seen",
+        );
+    }
+    if o.leavers.iter().all(|leaver| !leaver.closed) {
+        return Finding::pass(EXPECTED, KEPT);
+    }
+    if o.strangers.iter().all(|stranger| o.before(stranger).is_none()) {
+        return Finding::pass(EXPECTED, "no newcomer got the number");
+    }
+    Finding::pass(EXPECTED, REUSED)
+}
+
+/// What is wrong with what a stranger got, if anything is.
+fn wrong(o: &Observation, stranger: &Stranger) -> Option<Finding> {
+    let asked = match stranger.asked.as_slice() {
+        [] => "had asked nothing".to_owned(),
+        asked => {
+            let texts: Vec<&str> = asked.iter().map(|(text, _)| text.as_str()).collect();
+            format!("had asked {}", texts.join(" and "))
+        }
+    };
+    let before = o.before(stranger);
+    let Some(line) = stranger.first_wrong() else {
+        if stranger.got.len() >= stranger.asked.len() {
+            return None;
+        }
+        let what = format!("client {} {asked} and got {} answers", stranger.name, stranger.got.len());
+        return Some(match o.end {
+            Ended::NotYet => not_yet(EXPECTED, &what, &o.stuck),
+            _ => Finding::fail(
+                EXPECTED,
+                format!("{what}; it came after another had left"),
+                format!("{}; {}", o.stuck, story(o, before, stranger)),
+                "a result that nobody waits for must leave no trace in what belongs to the next client",
+            ),
+        });
+    };
+    let owner = o.leavers.iter().find_map(|leaver| {
+        let (text, _) = leaver.asked.iter().find(|(_, answer)| answer.as_ref() == Some(line))?;
+        Some((leaver, text))
+    });
+    let whose = owner.map_or_else(String::new, |(leaver, text)| {
+        format!(", the answer to {text} of client {}, which {}", leaver.name, o.leaving.words())
+    });
+    Some(Finding::fail(
+        EXPECTED,
+        format!("client {} {asked} and got {}{whose}", stranger.name, shown(line)),
+        format!("{}; {}", stranger.sent_by.as_deref().unwrap_or_default(), story(o, owner.map(|(leaver, _)| leaver).or(before), stranger)),
+        "a descriptor number is used again at once: let a task belong to a connection object that lives until its last task is \
+         back, or to an id that is never used again, and drop the result when that client is gone",
+    ))
+}
+
+/// Who had which descriptor, and when.
+fn story(o: &Observation, leaver: Option<&Leaver>, stranger: &Stranger) -> String {
+    let held = held_where(&o.held);
+    let Some(leaver) = leaver else { return held };
+    let asked: Vec<&str> = leaver.asked.iter().map(|(text, _)| text.as_str()).collect();
+    format!(
+        "client {} asked {} on descriptor {} and {} ({held}), then client {} connected and had descriptor {}",
+        leaver.name,
+        asked.join(" and "),
+        numbers(&leaver.descriptors),
+        o.leaving.words(),
+        stranger.name,
+        numbers(&stranger.descriptors),
+    )
+}

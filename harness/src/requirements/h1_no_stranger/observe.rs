@@ -1,0 +1,138 @@
+//! The rounds of H1, each with its control.
+
+use super::{Observation, PLANS, Plan, judge, stage::{Leaves, Newcomer, Stage}};
+use crate::{
+    error::Trouble,
+    model::{Finding, Outcome},
+    probes::clients::Link,
+    requirements::{Context, common::ANSWER_DEADLINE, leaving::Leaving},
+};
+
+/// More newcomers than numbers to be used again, at most: other numbers may be free as well.
+const SURPLUS: usize = 8;
+
+/// How often the number has been used again when a late result comes: the usual case, and those in which a count of one bit,
+/// of a byte, or of anything between comes round (one number less where zero is left out).
+const USES: [usize; 4] = [1, 2, 255, 256];
+
+/// Every round; one that looks wrong is played again with clients that stay, and is the leaving's fault only if it is right
+/// then.
+pub(super) fn all(context: &Context<'_>) -> Result<Vec<Finding>, Trouble> {
+    let mut stage = Stage::new(context)?;
+    let mut findings = Vec::new();
+    for (number, plan) in PLANS.iter().enumerate() {
+        let seed = context.seed.wrapping_add(number as u64);
+        let stays = Plan { leaving: Leaving::Stay, ..*plan };
+        let seen = judge(&round(&mut stage, plan, seed)?);
+        findings.push(confirmed(seen, || round(&mut Stage::new(context)?, &stays, seed))?);
+        if findings.iter().any(|finding| finding.outcome == Outcome::Fail) {
+            return Ok(findings);
+        }
+    }
+    let seen = judge(&many_uses(&mut stage, Leaving::Reset)?);
+    findings.push(confirmed(seen, || many_uses(&mut Stage::new(context)?, Leaving::Stay))?);
+    Ok(findings)
+}
+
+/// What fails also when everybody stays is not this requirement's.
+fn confirmed(
+    seen: Finding,
+    control: impl FnOnce() -> Result<Observation, Trouble>,
+) -> Result<Finding, Trouble> {
+    if seen.outcome != Outcome::Fail || judge(&control()?).outcome != Outcome::Fail {
+        return Ok(seen);
+    }
+    Ok(Finding::pass(seen.expected, "it was wrong also when nobody left, which is not asked here"))
+}
+
+fn round(stage: &mut Stage<'_>, plan: &Plan, seed: u64) -> Result<Observation, Trouble> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut leavers = stage.ask_and_hold(plan.leavers)?;
+    let held = stage.session.tracer.held();
+    stage.leave(&leavers, plan.leaving)?;
+    if plan.first_answered {
+        for tid in leavers.iter().filter_map(|leaver| leaver.workers.first()) {
+            stage.session.tracer.release(*tid)?;
+            stage.session.settle()?;
+        }
+    }
+    stage.look(&mut leavers);
+    let mut newcomers = newcomers(stage, plan.strangers, &leavers)?;
+    for newcomer in newcomers.iter_mut().take(plan.strangers) {
+        for _ in 0..plan.in_hand {
+            stage.ask(newcomer);
+            stage.session.settle()?;
+        }
+    }
+    let mut order = stage.held();
+    random.shuffle(&mut order);
+    for tid in order {
+        stage.session.tracer.release(tid)?;
+        stage.session.settle()?;
+        newcomers.iter_mut().for_each(|newcomer| newcomer.note(&stage.session));
+    }
+    let wait = stage.ask_at_the_end(&mut newcomers)?;
+    stage.observation(plan.leaving, leavers, newcomers, held, &wait)
+}
+
+/// Newcomers connect until every number that is free has been used again, or until it will not be.
+fn newcomers(stage: &mut Stage<'_>, least: usize, leavers: &[Leaves]) -> Result<Vec<Newcomer>, Trouble> {
+    let closed = leavers.iter().filter(|leaver| leaver.seen.closed);
+    let wanted: Vec<i32> = closed.flat_map(|leaver| leaver.seen.descriptors.clone()).collect();
+    let mut here: Vec<Newcomer> = Vec::new();
+    let most = wanted.len() + SURPLUS;
+    let has = |fd: &i32, here: &[Newcomer]| here.iter().any(|newcomer| newcomer.seen.descriptors.contains(fd));
+    while here.len() < least || (here.len() < most && !wanted.iter().all(|fd| has(fd, &here))) {
+        here.push(stage.newcomer(here.len())?);
+    }
+    Ok(here)
+}
+
+/// One client leaves four tasks behind, and its number is used again and again, a task coming back now and then.
+fn many_uses(stage: &mut Stage<'_>, leaving: Leaving) -> Result<Observation, Trouble> {
+    let mut leavers = stage.ask_and_hold(&[&[false; USES.len()]])?;
+    let held = stage.session.tracer.held();
+    stage.leave(&leavers, leaving)?;
+    stage.look(&mut leavers);
+    let mut late = leavers[0].workers.clone().into_iter();
+    let mut strangers = Vec::new();
+    // Who keeps the number has no stranger on it; one newcomer is enough to see that.
+    let last = if leavers[0].seen.closed { USES[USES.len() - 1] } else { 1 };
+    for user in 1..=last {
+        if USES.contains(&user) {
+            let mut newcomer = stage.newcomer(strangers.len())?;
+            if let Some(tid) = late.next() {
+                stage.session.tracer.release(tid)?;
+            }
+            stage.session.settle()?;
+            newcomer.note(&stage.session);
+            let (id, wrong) = (newcomer.id, newcomer.seen.first_wrong().is_some());
+            strangers.push(newcomer);
+            if wrong || user == last {
+                break;
+            }
+            stage.session.clients.close(id);
+            stage.session.settle()?;
+        } else if !pass_through(stage)? {
+            break;
+        }
+    }
+    let asking = strangers.len() - 1;
+    let wait = stage.ask_at_the_end(&mut strangers[asking..])?;
+    stage.observation(leaving, leavers, strangers, held, &wait)
+}
+
+/// Somebody connects and closes at once; whether the server has closed its side too.
+fn pass_through(stage: &mut Stage<'_>) -> Result<bool, Trouble> {
+    let id = stage.session.connect()?;
+    if stage.session.clients.get(id).link() == Link::Refused {
+        return Ok(false);
+    }
+    let connection = crate::requirements::leaving::connection(&stage.session, id);
+    stage.session.clients.close(id);
+    let closed = |open: usize| open == 0;
+    let wait = stage.session.until(ANSWER_DEADLINE, |session| {
+        connection.is_some_and(|id| closed(session.tracer.ledger().object(id).open))
+    })?;
+    Ok(wait.reached())
+}

@@ -1,0 +1,216 @@
+//! What a round of H1 is made of: clients that ask and leave, and newcomers.
+
+use super::{Leaver, Observation, Stranger};
+use crate::{
+    error::Trouble,
+    probes::{
+        clients::ClientId,
+        session::{Session, Setup, Wait},
+        tracer::{At, ledger::ObjectId},
+    },
+    requirements::{
+        Context,
+        common::{Ended, REJECTED, bad, good, shown, stuck, wait_for_answers, worker_turns},
+        leaving::{Leaving, connection, descriptors},
+    },
+};
+
+/// As many as there are tasks in hand at most.
+const WORKERS: usize = 4;
+
+/// How many different good requests a round may need.
+const TEXTS: usize = 24;
+
+/// A server on which one round after another is played.
+pub(super) struct Stage<'a> {
+    context: &'a Context<'a>,
+    pub(super) session: Session,
+    /// What each good request is answered when nobody else asks, if it is.
+    alone: Vec<Option<Vec<u8>>>,
+    /// The number of the next request of this round.
+    next: usize,
+    /// The processor turns of the workers when this round began.
+    turns: u64,
+}
+
+/// A client that is to leave.
+pub(super) struct Leaves {
+    pub(super) id: ClientId,
+    connection: Option<ObjectId>,
+    /// The workers that hold its tasks, in the order of the requests.
+    pub(super) workers: Vec<i32>,
+    pub(super) seen: Leaver,
+}
+
+/// A newcomer.
+pub(super) struct Newcomer {
+    pub(super) id: ClientId,
+    pub(super) seen: Stranger,
+}
+
+impl Newcomer {
+    /// Writes down what it got; to be called often, so that the call that sent the first wrong line is the last that sent
+    /// anything.
+    pub(super) fn note(&mut self, session: &Session) {
+        self.seen.got = session.clients.get(self.id).lines().iter().map(|line| line.to_vec()).collect();
+        if self.seen.sent_by.is_none() && self.seen.first_wrong().is_some() {
+            self.seen.sent_by = Some(session.sent_by(self.id));
+        }
+    }
+}
+
+impl<'a> Stage<'a> {
+    pub(super) fn new(context: &'a Context<'a>) -> Result<Self, Trouble> {
+        let mut session = launch(context)?;
+        let mut alone = vec![None; TEXTS];
+        let id = session.connect()?;
+        for (number, answer) in alone.iter_mut().enumerate() {
+            *answer = session.ask(id, &good(number))?.ok();
+            if answer.is_none() {
+                break;
+            }
+        }
+        session.clients.close(id);
+        session.settle()?;
+        Ok(Self { context, session, alone, next: 0, turns: 0 })
+    }
+
+    /// Connects the clients that are to leave, and lets them ask while the workers are held mid-task.
+    pub(super) fn ask_and_hold(&mut self, leavers: &[&[bool]]) -> Result<Vec<Leaves>, Trouble> {
+        if self.session.tracer.end().is_some() {
+            self.session = launch(self.context)?;
+        }
+        self.next = 0;
+        let mut here = Vec::new();
+        for at in 0..leavers.len() {
+            let id = self.session.connect()?;
+            let seen = Leaver { name: name('A', at), asked: vec![], descriptors: vec![], closed: false };
+            here.push(Leaves { id, connection: connection(&self.session, id), workers: vec![], seen });
+        }
+        self.session.settle()?;
+        self.turns = worker_turns(&self.session);
+        self.session.tracer.arm_mid_task();
+        for (leaver, requests) in here.iter_mut().zip(leavers) {
+            for is_bad in *requests {
+                let (request, answer) = self.request(*is_bad);
+                let before = self.held();
+                // One at a time, so that it is known which worker has which task.
+                self.session.clients.send(leaver.id, &request);
+                self.session.settle()?;
+                leaver.workers.extend(self.held().into_iter().find(|tid| !before.contains(tid)));
+                leaver.seen.asked.push((text(&request), answer));
+            }
+            leaver.seen.descriptors = descriptors(&self.session, leaver.connection);
+        }
+        Ok(here)
+    }
+
+    /// A request unlike every other of this round, and its answer.
+    fn request(&mut self, is_bad: bool) -> (Vec<u8>, Option<Vec<u8>>) {
+        let number = self.next % TEXTS;
+        self.next += 1;
+        if is_bad {
+            (bad(number), Some(REJECTED.to_vec()))
+        } else {
+            (good(number), self.alone[number].clone())
+        }
+    }
+
+    pub(super) fn held(&self) -> Vec<i32> {
+        self.session.tracer.held().iter().map(|(tid, _)| *tid).collect()
+    }
+
+    /// Everybody leaves.
+    pub(super) fn leave(&mut self, leavers: &[Leaves], how: Leaving) -> Result<(), Trouble> {
+        for leaver in leavers {
+            how.begin(&mut self.session, leaver.id)?;
+        }
+        for leaver in leavers {
+            how.finish(&mut self.session, leaver.id);
+        }
+        self.session.settle()?;
+        Ok(())
+    }
+
+    /// Looks which of their connections the server has closed by now.
+    pub(super) fn look(&self, leavers: &mut [Leaves]) {
+        for leaver in leavers {
+            leaver.seen.closed =
+                leaver.connection.is_some() && descriptors(&self.session, leaver.connection).is_empty();
+        }
+    }
+
+    pub(super) fn newcomer(&mut self, at: usize) -> Result<Newcomer, Trouble> {
+        let id = self.session.connect()?;
+        let connection = connection(&self.session, id);
+        // The server may give it another number at once.
+        self.session.settle()?;
+        let descriptors = descriptors(&self.session, connection);
+        let name = name('B', at);
+        Ok(Newcomer { id, seen: Stranger { name, descriptors, asked: vec![], got: vec![], sent_by: None } })
+    }
+
+    /// A newcomer asks something of its own.
+    pub(super) fn ask(&mut self, newcomer: &mut Newcomer) {
+        let (request, answer) = self.request(false);
+        newcomer.seen.asked.push((text(&request), answer));
+        self.session.clients.send(newcomer.id, &request);
+    }
+
+    /// Holds nobody any more, and lets each newcomer ask once more; how the wait for all their answers ended.
+    pub(super) fn ask_at_the_end(&mut self, newcomers: &mut [Newcomer]) -> Result<Wait, Trouble> {
+        self.session.tracer.release_all()?;
+        for newcomer in newcomers.iter_mut() {
+            wait_for_answers(&mut self.session, &[newcomer.id], newcomer.seen.asked.len())?;
+            newcomer.note(&self.session);
+            self.ask(newcomer);
+            let wait = wait_for_answers(&mut self.session, &[newcomer.id], newcomer.seen.asked.len())?;
+            newcomer.note(&self.session);
+            if !wait.reached() {
+                return Ok(wait);
+            }
+        }
+        // A line too many may still come.
+        self.session.settle()?;
+        newcomers.iter_mut().for_each(|newcomer| newcomer.note(&self.session));
+        Ok(Wait::Reached)
+    }
+
+    /// Puts everything together when the round is over, and everybody goes home.
+    pub(super) fn observation(
+        &mut self,
+        leaving: Leaving,
+        leavers: Vec<Leaves>,
+        newcomers: Vec<Newcomer>,
+        held: Vec<(i32, At)>,
+        wait: &Wait,
+    ) -> Result<Observation, Trouble> {
+        let ids = leavers.iter().map(|leaver| leaver.id).chain(newcomers.iter().map(|newcomer| newcomer.id));
+        ids.for_each(|id| self.session.clients.close(id));
+        self.session.settle()?;
+        Ok(Observation {
+            leaving,
+            leavers: leavers.into_iter().map(|leaver| leaver.seen).collect(),
+            strangers: newcomers.into_iter().map(|newcomer| newcomer.seen).collect(),
+            held,
+            workers_slept: worker_turns(&self.session) == self.turns,
+            end: Ended::from(wait),
+            stuck: stuck(wait),
+            death: self.session.death(),
+        })
+    }
+}
+
+fn launch(context: &Context<'_>) -> Result<Session, Trouble> {
+    Session::launch(context.program, &Setup::new(WORKERS, 64))
+}
+
+/// `A1`.
+fn name(letter: char, at: usize) -> String {
+    format!("{letter}{}", at + 1)
+}
+
+/// A request without its newline, as evidence shows it.
+fn text(request: &[u8]) -> String {
+    shown(request.strip_suffix(b"\n").unwrap_or(request))
+}

@@ -3,7 +3,10 @@
 //! To add one: write its file, name it in [`REGISTRY`], add its section to `docs/requirements.md` and its points to a quest.
 
 mod common;
+mod deaf;
 mod h1_no_stranger;
+mod h2_vanishing;
+mod idle;
 mod leaving;
 mod r1_bounded_queue;
 mod r2_fixed_pool;
@@ -65,6 +68,7 @@ pub static REGISTRY: &[&dyn Requirement] = &[
     &r7_epoll::Epoll,
     &r8_helgrind::NoRaces,
     &h1_no_stranger::NoStranger,
+    &h2_vanishing::Vanishing,
 ];
 
 /// Starts the server once and lets it answer one request, so that one that does not start is found out once and not by

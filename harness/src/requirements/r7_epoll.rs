@@ -3,50 +3,20 @@
 use super::{
     Context, Requirement,
     common::{good, wait_for_answers},
+    idle::{LOOKS, Look, busiest_call, look},
 };
 use crate::{
     error::Trouble,
     model::{Finding, Id},
     probes::{
-        machine::stretched,
-        session::{Session, Settled, Setup, Wait},
+        session::{Session, Setup},
         tracer::syscalls::Class,
     },
 };
 use nix::sys::signal::Signal;
-use std::{collections::BTreeMap, time::Duration};
 
 /// R7.
 pub struct Epoll;
-
-/// How long a server that does not sleep for good is watched.
-const WINDOW: Duration = Duration::from_millis(600);
-
-/// So many looks: only when all of them show a busy loop is it one.
-const LOOKS: usize = 3;
-
-/// A loop that comes back from waiting more often than this in a second, with nothing to do, does not sleep.
-const MOST_TURNS: f64 = 100.0;
-
-/// A server that uses more than this part of a processor with nothing to do does not sleep.
-const MOST_CPU: f64 = 0.10;
-
-/// One look at a server that has nothing to do.
-#[derive(Clone, Copy, Debug)]
-struct Look {
-    /// Every thread slept in a call without a deadline: it would have slept for ever.
-    asleep: bool,
-    /// How often a second the main thread came back from waiting, with nothing to do.
-    turns: f64,
-    /// The part of one processor that all threads used.
-    cpu: f64,
-}
-
-impl Look {
-    fn is_busy(&self) -> bool {
-        !self.asleep && (self.turns > MOST_TURNS || self.cpu > MOST_CPU)
-    }
-}
 
 /// What was seen.
 #[derive(Clone, Debug)]
@@ -136,49 +106,6 @@ fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
             .collect(),
     };
     Ok(Observation { epoll: first.map(|(_, name)| name), forbidden, looks, busiest, doing })
-}
-
-/// The call that the main thread has made most often since `from`: `main thread (tid 7): epoll_wait at server.c:50 (run),
-/// 5000 times`.
-fn busiest_call(session: &Session, from: usize) -> String {
-    let main = session.tracer.main();
-    let mut counts: BTreeMap<(&str, Option<u64>), usize> = BTreeMap::new();
-    for call in session.tracer.events()[from..].iter().filter(|e| e.tid == main).filter_map(|e| e.call()) {
-        *counts.entry((call.name, call.caller)).or_default() += 1;
-    }
-    let most = counts.into_iter().max_by_key(|(_, count)| *count);
-    most.map_or_else(String::new, |((name, caller), count)| {
-        let at = session.tracer.at_place(caller);
-        format!("{}: {name}{at}, {count} times; ", session.tracer.name(main))
-    })
-}
-
-fn look(session: &mut Session) -> Result<Look, Trouble> {
-    let settled = session.settle()?;
-    let before = session.snapshot();
-    let from = session.tracer.events().len();
-    let begun = session.tracer.now();
-    if matches!(settled, Settled::AtRest(_)) {
-        // A server that sleeps for good says so at once; only one that wakes by itself is watched.
-        if let Wait::Stalled(_) =
-            session.until(WINDOW, |session| session.tracer.now() - begun >= stretched(WINDOW))?
-        {
-            return Ok(Look { asleep: true, turns: 0.0, cpu: 0.0 });
-        }
-    } else {
-        session.until(WINDOW, |session| session.tracer.now() - begun >= stretched(WINDOW))?;
-    }
-    let seconds = (session.tracer.now() - begun).as_secs_f64();
-    let main = session.tracer.main();
-    let turns = session.tracer.events()[from..]
-        .iter()
-        .filter(|event| event.tid == main && event.call().is_some_and(|call| call.class == Class::EpollWait))
-        .count();
-    let cpu = |snapshot: &crate::probes::session::Snapshot| -> Duration {
-        snapshot.threads.iter().map(|t| t.cpu).sum()
-    };
-    let used = cpu(&session.snapshot()).saturating_sub(cpu(&before));
-    Ok(Look { asleep: false, turns: turns as f64 / seconds, cpu: used.as_secs_f64() / seconds })
 }
 
 fn judge(o: &Observation) -> Finding {

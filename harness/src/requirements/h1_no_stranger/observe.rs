@@ -1,11 +1,15 @@
 //! The rounds of H1, each with its control.
 
-use super::{Observation, PLANS, Plan, judge, stage::{Leaves, Newcomer, Stage}};
+use super::{ALSO_OTHERWISE, Observation, PLANS, Plan, judge, stage::{Leaves, Newcomer, Stage}};
 use crate::{
     error::Trouble,
     model::{Finding, Outcome},
-    probes::clients::Link,
-    requirements::{Context, common::ANSWER_DEADLINE, leaving::Leaving},
+    probes::{clients::Link, session::Wait},
+    requirements::{
+        Context,
+        common::ANSWER_DEADLINE,
+        leaving::{Leaving, connection},
+    },
 };
 
 /// More newcomers than numbers to be used again, at most: other numbers may be free as well.
@@ -42,7 +46,7 @@ fn confirmed(
     if seen.outcome != Outcome::Fail || judge(&control()?).outcome != Outcome::Fail {
         return Ok(seen);
     }
-    Ok(Finding::pass(seen.expected, "it was wrong also when nobody left, which is not asked here"))
+    Ok(Finding::pass(seen.expected, ALSO_OTHERWISE))
 }
 
 fn round(stage: &mut Stage<'_>, plan: &Plan, seed: u64) -> Result<Observation, Trouble> {
@@ -71,7 +75,7 @@ fn round(stage: &mut Stage<'_>, plan: &Plan, seed: u64) -> Result<Observation, T
         stage.session.settle()?;
         newcomers.iter_mut().for_each(|newcomer| newcomer.note(&stage.session));
     }
-    let wait = stage.ask_at_the_end(&mut newcomers)?;
+    let wait = stage.question_all(&mut newcomers)?;
     stage.observation(plan.leaving, leavers, newcomers, held, &wait)
 }
 
@@ -92,33 +96,39 @@ fn newcomers(stage: &mut Stage<'_>, least: usize, leavers: &[Leaves]) -> Result<
 fn many_uses(stage: &mut Stage<'_>, leaving: Leaving) -> Result<Observation, Trouble> {
     let mut leavers = stage.ask_and_hold(&[&[false; USES.len()]])?;
     let held = stage.session.tracer.held();
+    // The newcomers' questions are answered by whoever is free by then.
+    stage.session.tracer.disarm();
     stage.leave(&leavers, leaving)?;
     stage.look(&mut leavers);
     let mut late = leavers[0].workers.clone().into_iter();
     let mut strangers = Vec::new();
+    let mut wait = Wait::Reached;
     // Who keeps the number has no stranger on it; one newcomer is enough to see that.
     let last = if leavers[0].seen.closed { USES[USES.len() - 1] } else { 1 };
     for user in 1..=last {
-        if USES.contains(&user) {
-            let mut newcomer = stage.newcomer(strangers.len())?;
-            if let Some(tid) = late.next() {
-                stage.session.tracer.release(tid)?;
+        if !USES.contains(&user) {
+            if pass_through(stage)? {
+                continue;
             }
-            stage.session.settle()?;
-            newcomer.note(&stage.session);
-            let (id, wrong) = (newcomer.id, newcomer.seen.first_wrong().is_some());
-            strangers.push(newcomer);
-            if wrong || user == last {
-                break;
-            }
-            stage.session.clients.close(id);
-            stage.session.settle()?;
-        } else if !pass_through(stage)? {
             break;
         }
+        let mut newcomer = stage.newcomer(user - 1)?;
+        if let Some(tid) = late.next() {
+            stage.session.tracer.release(tid)?;
+        }
+        stage.session.settle()?;
+        newcomer.note(&stage.session);
+        // As many questions as there are late results: what those left behind may fit one of them only.
+        wait = stage.question(&mut newcomer, USES.len())?;
+        let is_wrong = newcomer.seen.first_wrong().is_some();
+        stage.session.clients.close(newcomer.id);
+        strangers.push(newcomer);
+        if is_wrong || !wait.reached() {
+            break;
+        }
+        stage.session.settle()?;
     }
-    let asking = strangers.len() - 1;
-    let wait = stage.ask_at_the_end(&mut strangers[asking..])?;
+    stage.session.tracer.release_all()?;
     stage.observation(leaving, leavers, strangers, held, &wait)
 }
 
@@ -128,11 +138,10 @@ fn pass_through(stage: &mut Stage<'_>) -> Result<bool, Trouble> {
     if stage.session.clients.get(id).link() == Link::Refused {
         return Ok(false);
     }
-    let connection = crate::requirements::leaving::connection(&stage.session, id);
+    let connection = connection(&stage.session, id);
     stage.session.clients.close(id);
-    let closed = |open: usize| open == 0;
     let wait = stage.session.until(ANSWER_DEADLINE, |session| {
-        connection.is_some_and(|id| closed(session.tracer.ledger().object(id).open))
+        connection.is_some_and(|id| session.tracer.ledger().object(id).open == 0)
     })?;
     Ok(wait.reached())
 }

@@ -19,7 +19,10 @@ use crate::{
 const WORKERS: usize = 4;
 
 /// How many different good requests a round may need.
-const TEXTS: usize = 24;
+const TEXTS: usize = 32;
+
+/// How many questions a newcomer asks when the late results have come: what they left behind may fit a later one only.
+const QUESTIONS: usize = 2;
 
 /// A server on which one round after another is played.
 pub(super) struct Stage<'a> {
@@ -157,15 +160,26 @@ impl<'a> Stage<'a> {
         self.session.clients.send(newcomer.id, &request);
     }
 
-    /// Holds nobody any more, and lets each newcomer ask once more; how the wait for all their answers ended.
-    pub(super) fn ask_at_the_end(&mut self, newcomers: &mut [Newcomer]) -> Result<Wait, Trouble> {
+    /// Lets a newcomer ask so many questions, one after the other; how the wait for the answers ended.
+    pub(super) fn question(&mut self, newcomer: &mut Newcomer, count: usize) -> Result<Wait, Trouble> {
+        let mut wait = wait_for_answers(&mut self.session, &[newcomer.id], newcomer.seen.asked.len())?;
+        newcomer.note(&self.session);
+        for _ in 0..count {
+            if !wait.reached() || newcomer.seen.first_wrong().is_some() {
+                break;
+            }
+            self.ask(newcomer);
+            wait = wait_for_answers(&mut self.session, &[newcomer.id], newcomer.seen.asked.len())?;
+            newcomer.note(&self.session);
+        }
+        Ok(wait)
+    }
+
+    /// Holds nobody any more, and lets each newcomer ask again; how the wait for all their answers ended.
+    pub(super) fn question_all(&mut self, newcomers: &mut [Newcomer]) -> Result<Wait, Trouble> {
         self.session.tracer.release_all()?;
         for newcomer in newcomers.iter_mut() {
-            wait_for_answers(&mut self.session, &[newcomer.id], newcomer.seen.asked.len())?;
-            newcomer.note(&self.session);
-            self.ask(newcomer);
-            let wait = wait_for_answers(&mut self.session, &[newcomer.id], newcomer.seen.asked.len())?;
-            newcomer.note(&self.session);
+            let wait = self.question(newcomer, QUESTIONS)?;
             if !wait.reached() {
                 return Ok(wait);
             }

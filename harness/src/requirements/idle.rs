@@ -1,0 +1,121 @@
+//! Whether a server that has nothing to do sleeps, and how a busy loop is told from one that wakes now and then.
+
+use crate::{
+    error::Trouble,
+    probes::{
+        machine::stretched,
+        session::{Session, Settled, Snapshot, Wait},
+        tracer::syscalls::Class,
+    },
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// How long a server that does not sleep for good is watched.
+const WINDOW: Duration = Duration::from_millis(600);
+
+/// So many looks: only when all of them show a busy loop is it one.
+pub const LOOKS: usize = 3;
+
+/// A loop that comes back from waiting more often than this in a second, with nothing to do, does not sleep.
+const MOST_TURNS: f64 = 100.0;
+
+/// A server that uses more than this part of a processor with nothing to do does not sleep.
+const MOST_CPU: f64 = 0.10;
+
+/// One look at a server that has nothing to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Every thread slept in a call without a deadline: it would have slept for ever.
+    pub asleep: bool,
+    /// How often a second the main thread came back from waiting, with nothing to do.
+    pub turns: f64,
+    /// The part of one processor that all threads used.
+    pub cpu: f64,
+}
+
+impl Look {
+    /// Whether it shows a busy loop.
+    pub fn is_busy(&self) -> bool {
+        !self.asleep && (self.turns > MOST_TURNS || self.cpu > MOST_CPU)
+    }
+}
+
+/// Looks once.
+///
+/// # Errors
+///
+/// As [`Session::until`].
+pub fn look(session: &mut Session) -> Result<Look, Trouble> {
+    let settled = session.settle()?;
+    let before = session.snapshot();
+    let from = session.tracer.events().len();
+    let begun = session.tracer.now();
+    if matches!(settled, Settled::AtRest(_)) {
+        // A server that sleeps for good says so at once; only one that wakes by itself is watched.
+        if let Wait::Stalled(_) =
+            session.until(WINDOW, |session| session.tracer.now() - begun >= stretched(WINDOW))?
+        {
+            return Ok(Look { asleep: true, turns: 0.0, cpu: 0.0 });
+        }
+    } else {
+        session.until(WINDOW, |session| session.tracer.now() - begun >= stretched(WINDOW))?;
+    }
+    let seconds = (session.tracer.now() - begun).as_secs_f64();
+    let main = session.tracer.main();
+    let turns = session.tracer.events()[from..]
+        .iter()
+        .filter(|event| event.tid == main && event.call().is_some_and(|call| call.class == Class::EpollWait))
+        .count();
+    let cpu = |snapshot: &Snapshot| -> Duration { snapshot.threads.iter().map(|t| t.cpu).sum() };
+    let used = cpu(&session.snapshot()).saturating_sub(cpu(&before));
+    Ok(Look { asleep: false, turns: turns as f64 / seconds, cpu: used.as_secs_f64() / seconds })
+}
+
+/// The call that the main thread has made most often since `from`: `main thread (tid 7): epoll_wait at server.c:50 (run),
+/// 5000 times`.
+pub fn busiest_call(session: &Session, from: usize) -> String {
+    let main = session.tracer.main();
+    let mut counts: BTreeMap<(&str, Option<u64>), usize> = BTreeMap::new();
+    for call in session.tracer.events()[from..].iter().filter(|e| e.tid == main).filter_map(|e| e.call()) {
+        *counts.entry((call.name, call.caller)).or_default() += 1;
+    }
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    most.map_or_else(String::new, |((name, caller), count)| {
+        let at = session.tracer.at_place(caller);
+        format!("{}: {name}{at}, {count} times; ", session.tracer.name(main))
+    })
+}
+
+/// What a server does that has nothing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// It sleeps, for good or until a timer of its own wakes it.
+    Sleeps,
+    /// It goes round and round; which call it makes, and what each thread does.
+    Spins(String),
+    /// It was at work all the time.
+    NotYet(String),
+    /// Its process has ended.
+    Ended,
+}
+
+/// What a server does once everything is said and done. One that is seen asleep is not watched for long.
+///
+/// # Errors
+///
+/// As [`Session::until`].
+pub fn rest(session: &mut Session) -> Result<Rest, Trouble> {
+    match session.settle()? {
+        Settled::AtRest(_) => return Ok(Rest::Sleeps),
+        Settled::Busy(snapshot) => return Ok(Rest::NotYet(snapshot.describe())),
+        Settled::Ended => return Ok(Rest::Ended),
+        Settled::Spinning(..) => {}
+    }
+    let from = session.tracer.events().len();
+    for _ in 0..LOOKS {
+        if !look(session)?.is_busy() {
+            return Ok(Rest::Sleeps);
+        }
+    }
+    Ok(Rest::Spins(format!("{}{}", busiest_call(session, from), session.snapshot().describe())))
+}

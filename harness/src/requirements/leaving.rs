@@ -2,7 +2,11 @@
 
 use crate::{
     error::Trouble,
-    probes::{clients::ClientId, session::Session, tracer::ledger::ObjectId},
+    probes::{
+        clients::ClientId,
+        session::Session,
+        tracer::{event::Call, ledger::ObjectId, syscalls::Class},
+    },
 };
 
 /// A way to leave.
@@ -69,4 +73,13 @@ pub fn descriptors(session: &Session, connection: Option<ObjectId>) -> Vec<i32> 
 pub fn numbers(descriptors: &[i32]) -> String {
     let words: Vec<String> = descriptors.iter().map(i32::to_string).collect();
     words.join(" and ")
+}
+
+/// The call that closed a connection, as far as it was closed.
+pub fn closed_by(session: &Session, connection: Option<ObjectId>) -> Option<String> {
+    session.tracer.events().iter().rev().find_map(|event| {
+        let closes = |call: &&Call| call.class == Class::Close && call.object == connection;
+        let call = event.call().filter(closes)?;
+        connection.map(|_| format!("closed by {}", session.tracer.describe_call(event.tid, call)))
+    })
 }

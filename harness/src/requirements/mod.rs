@@ -6,6 +6,7 @@ mod common;
 mod deaf;
 mod h1_no_stranger;
 mod h2_vanishing;
+mod h3_half_closed;
 mod idle;
 mod leaving;
 mod r1_bounded_queue;
@@ -69,6 +70,7 @@ pub static REGISTRY: &[&dyn Requirement] = &[
     &r8_helgrind::NoRaces,
     &h1_no_stranger::NoStranger,
     &h2_vanishing::Vanishing,
+    &h3_half_closed::HalfClosed,
 ];
 
 /// Starts the server once and lets it answer one request, so that one that does not start is found out once and not by

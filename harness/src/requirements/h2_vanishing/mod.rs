@@ -68,7 +68,6 @@ const PLANS: &[Plan] = &[
     plan(Moment::ResultsReady, Leaving::HalfThenReset, &[3]),
     plan(Moment::BetweenAnswers, Leaving::Reset, &[2]),
     plan(Moment::BetweenAnswers, Leaving::Close, &[2]),
-    plan(Moment::Unread, Leaving::Reset, &[1]),
     plan(Moment::Unread, Leaving::Close, &[1]),
 ];
 

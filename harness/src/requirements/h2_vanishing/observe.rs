@@ -60,7 +60,7 @@ struct Scene {
     bystander: ClientId,
     /// What it is answered when nobody else is there.
     alone: Vec<u8>,
-    held: bool,
+    has_held: bool,
     turns: u64,
     /// Nobody vanishes: how things go otherwise.
     all_stay: bool,
@@ -91,7 +91,7 @@ pub(super) fn observe(context: &Context<'_>, all_stay: bool) -> Result<Observati
     session.settle()?;
     let turns = worker_turns(&session);
     let random = fastrand::Rng::with_seed(context.seed);
-    let mut scene = Scene { session, random, bystander, alone, held: false, turns, all_stay };
+    let mut scene = Scene { session, random, bystander, alone, has_held: false, turns, all_stay };
     for plan in PLANS {
         seen.situation = format!("{} {}", plan.leaving.words(), plan.moment.words());
         seen.vanished += plan.clients.len();
@@ -104,7 +104,7 @@ pub(super) fn observe(context: &Context<'_>, all_stay: bool) -> Result<Observati
     if seen.harm.is_none() {
         seen.harm = harm(scene.shut_down())?;
     }
-    seen.held = scene.held;
+    seen.held = scene.has_held;
     seen.workers_slept = worker_turns(&scene.session) == scene.turns;
     Ok(seen)
 }
@@ -120,13 +120,11 @@ fn harm(went: Result<(), Stop>) -> Result<Option<Harm>, Trouble> {
 impl Scene {
     fn situation(&mut self, plan: &Plan) -> Result<(), Stop> {
         let leaving = if self.all_stay { Leaving::Stay } else { plan.leaving };
-        let clients = self.come(plan)?;
+        let (clients, held) = self.come(plan)?;
         let connections: Vec<_> = clients.iter().map(|id| connection(&self.session, *id)).collect();
         for id in &clients {
             leaving.begin(&mut self.session, *id)?;
         }
-        let held: Vec<i32> = self.session.tracer.held().iter().map(|(tid, _)| *tid).collect();
-        self.held |= !held.is_empty();
         match plan.moment {
             Moment::BetweenAnswers => {
                 self.release(held.first().copied())?;
@@ -152,7 +150,7 @@ impl Scene {
         self.session.clients.send(self.bystander, &good(BYSTANDER));
         self.session.clients.send(newcomer, &good(NEWCOMER));
         self.session.settle()?;
-        let mut order: Vec<i32> = self.session.tracer.held().iter().map(|(tid, _)| *tid).collect();
+        let mut order = self.held();
         self.random.shuffle(&mut order);
         for tid in order {
             self.release(Some(tid))?;
@@ -181,8 +179,8 @@ impl Scene {
         self.are_closed(&connections)
     }
 
-    /// The clients that are to vanish come and ask, while workers are held with their tasks.
-    fn come(&mut self, plan: &Plan) -> Result<Vec<ClientId>, Stop> {
+    /// The clients that are to vanish come and ask, while workers are held with their tasks: those, in the order of the tasks.
+    fn come(&mut self, plan: &Plan) -> Result<(Vec<ClientId>, Vec<i32>), Stop> {
         let clients = match plan.moment {
             Moment::Unread => vec![stop_up(&mut self.session, b"hush\n")?],
             _ => self.session.connect_many(plan.clients.len())?,
@@ -190,16 +188,27 @@ impl Scene {
         self.session.settle()?;
         self.session.tracer.arm_mid_task();
         let mut number = VANISHES;
+        let mut held: Vec<i32> = Vec::new();
         for (id, requests) in clients.iter().zip(plan.clients) {
             for _ in 0..*requests {
                 self.session.clients.send(*id, &good(number));
-                self.session.settle()?;
                 number += 1;
+                if held.len() == WORKERS {
+                    continue; // the rest waits in the queue
+                }
+                self.session.settle()?;
+                held.extend(self.held().into_iter().find(|tid| !held.contains(tid)));
             }
         }
+        self.session.settle()?;
         // Whoever has no task yet is free for everybody else's.
         self.session.tracer.disarm();
-        Ok(clients)
+        self.has_held |= !held.is_empty();
+        Ok((clients, held))
+    }
+
+    fn held(&self) -> Vec<i32> {
+        self.session.tracer.held().iter().map(|(tid, _)| *tid).collect()
     }
 
     fn release(&mut self, tid: Option<i32>) -> Result<(), Stop> {
@@ -217,11 +226,14 @@ impl Scene {
         for id in clients {
             leaving.finish(&mut self.session, *id);
         }
-        let judged = slept && matches!(leaving, Leaving::Reset | Leaving::HalfThenReset);
-        match rest(&mut self.session)? {
-            Rest::Spins(doing) if judged => Err(Stop::Harm(Harm::Spins(doing))),
-            _ => self.lives(),
+        if slept && matches!(leaving, Leaving::Reset | Leaving::HalfThenReset) {
+            if let Rest::Spins(doing) = rest(&mut self.session)? {
+                return Err(Stop::Harm(Harm::Spins(doing)));
+            }
+        } else {
+            self.session.settle()?;
         }
+        self.lives()
     }
 
     fn lives(&self) -> Result<(), Stop> {

@@ -20,8 +20,6 @@ pub enum Leaving {
     HalfThenClose,
     /// By closing the sending side first, and then with a reset.
     HalfThenReset,
-    /// Not at all: how things go without.
-    Stay,
 }
 
 impl Leaving {
@@ -32,7 +30,6 @@ impl Leaving {
             Self::Close => "closed its connection",
             Self::HalfThenClose => "shut down its sending side and then closed its connection",
             Self::HalfThenReset => "shut down its sending side and then left by a reset",
-            Self::Stay => "stayed",
         }
     }
 
@@ -54,7 +51,6 @@ impl Leaving {
         match self {
             Self::Reset | Self::HalfThenReset => session.clients.reset(id),
             Self::Close | Self::HalfThenClose => session.clients.close(id),
-            Self::Stay => {}
         }
     }
 }

@@ -17,35 +17,48 @@ use crate::{
 /// H1.
 pub struct NoStranger;
 
+/// What a client that leaves had asked (whether each request is bad), and how it leaves.
+type Goes = (&'static [bool], Leaving);
+
 /// What is forced in one round.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
-    /// For each client that leaves, its requests: whether they are bad.
-    leavers: &'static [&'static [bool]],
-    leaving: Leaving,
+    leavers: &'static [Goes],
     /// The first request of each is answered, to nobody, before its number is free.
     first_answered: bool,
     /// How many newcomers there are at least, and how many tasks of theirs are in hand when the late results come.
     strangers: usize,
     in_hand: usize,
+    /// Nobody leaves: how things go otherwise.
+    all_stay: bool,
 }
 
+const fn plan(leavers: &'static [Goes], first_answered: bool, strangers: usize, in_hand: usize) -> Plan {
+    Plan { leavers, first_answered, strangers, in_hand, all_stay: false }
+}
+
+const GOOD: bool = false;
+const BAD: bool = true;
+
 const PLANS: &[Plan] = &[
-    Plan { leavers: &[&[false]], leaving: Leaving::Reset, first_answered: false, strangers: 1, in_hand: 0 },
-    Plan { leavers: &[&[true]], leaving: Leaving::Reset, first_answered: false, strangers: 1, in_hand: 1 },
-    Plan { leavers: &[&[false, true]], leaving: Leaving::Reset, first_answered: false, strangers: 1, in_hand: 2 },
-    Plan { leavers: &[&[false], &[true]], leaving: Leaving::Reset, first_answered: false, strangers: 2, in_hand: 1 },
-    Plan { leavers: &[&[false], &[false], &[false]], leaving: Leaving::Reset, first_answered: false, strangers: 3, in_hand: 0 },
-    Plan { leavers: &[&[false]], leaving: Leaving::Close, first_answered: false, strangers: 1, in_hand: 1 },
-    Plan { leavers: &[&[false, false]], leaving: Leaving::Close, first_answered: true, strangers: 1, in_hand: 1 },
-    Plan { leavers: &[&[false]], leaving: Leaving::HalfThenClose, first_answered: false, strangers: 1, in_hand: 0 },
-    Plan { leavers: &[&[false]], leaving: Leaving::HalfThenReset, first_answered: false, strangers: 1, in_hand: 1 },
+    plan(&[(&[GOOD], Leaving::Reset)], false, 1, 0),
+    plan(&[(&[BAD], Leaving::Reset)], false, 1, 1),
+    plan(&[(&[GOOD, BAD], Leaving::Reset)], false, 1, 2),
+    plan(&[(&[GOOD], Leaving::Reset), (&[BAD], Leaving::Reset)], false, 2, 1),
+    plan(
+        &[(&[GOOD], Leaving::Close), (&[GOOD], Leaving::HalfThenClose), (&[BAD], Leaving::HalfThenReset)],
+        false,
+        1,
+        1,
+    ),
+    plan(&[(&[GOOD, GOOD], Leaving::Close)], true, 1, 1),
 ];
 
 /// A client that left.
 #[derive(Clone, Debug)]
 struct Leaver {
     name: String,
+    leaving: Leaving,
     /// Each request with the answer that it gets when it is sent alone, if it gets one.
     asked: Vec<(String, Option<Vec<u8>>)>,
     /// The descriptors that its connection had in the server.
@@ -81,7 +94,6 @@ impl Stranger {
 /// What was seen in one round.
 #[derive(Clone, Debug)]
 struct Observation {
-    leaving: Leaving,
     leavers: Vec<Leaver>,
     strangers: Vec<Stranger>,
     held: Vec<(i32, At)>,
@@ -132,7 +144,7 @@ impl Requirement for NoStranger {
         }
         let observed: Vec<&str> = findings.iter().map(|finding| finding.observed.as_str()).collect();
         let count = |word: &str| observed.iter().filter(|seen| seen.starts_with(word)).count();
-        let all = [REUSED, KEPT, NOT_REUSED, ALSO_OTHERWISE].map(|words| (count(words), words));
+        let all = [REUSED, KEPT, NOT_REUSED, SIGPIPE, ALSO_OTHERWISE].map(|words| (count(words), words));
         let all = all.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("in {count} {words}"));
         Ok(Finding::pass(
             EXPECTED,
@@ -147,14 +159,18 @@ const EXPECTED: &str = "the result of a client that has left goes to nobody: who
 const REUSED: &str = "newcomers had the client's descriptor number and got their own answers only";
 const KEPT: &str = "the server kept the client's descriptor until its task was back";
 const NOT_REUSED: &str = "no newcomer was given the number";
+const SIGPIPE: &str = "SIGPIPE ended the server, which is not asked here";
 const ALSO_OTHERWISE: &str = "answers were wrong also when nobody left, which is not asked here";
 
 fn judge(o: &Observation) -> Finding {
     let held = held_where(&o.held);
+    if let Some(finding) = o.strangers.iter().filter(|s| s.first_wrong().is_some()).find_map(|s| wrong(o, s)) {
+        return finding;
+    }
     if let Some(death) = &o.death {
         // To send to a client that has left is H2's.
         return if death.end == End::Signal(libc::SIGPIPE) {
-            Finding::pass(EXPECTED, KEPT)
+            Finding::pass(EXPECTED, SIGPIPE)
         } else {
             Finding::fail(
                 EXPECTED,
@@ -216,7 +232,7 @@ fn wrong(o: &Observation, stranger: &Stranger) -> Option<Finding> {
         Some((leaver, text))
     });
     let whose = owner.map_or_else(String::new, |(leaver, text)| {
-        format!(", the answer to {text} of client {}, which {}", leaver.name, o.leaving.words())
+        format!(", the answer to {text} of client {}, which {}", leaver.name, leaver.leaving.words())
     });
     Some(Finding::fail(
         EXPECTED,
@@ -237,7 +253,7 @@ fn story(o: &Observation, leaver: Option<&Leaver>, stranger: &Stranger) -> Strin
         leaver.name,
         asked.join(" and "),
         numbers(&leaver.descriptors),
-        o.leaving.words(),
+        leaver.leaving.words(),
         stranger.name,
         numbers(&stranger.descriptors),
     )

@@ -1,6 +1,6 @@
 //! The rounds of H1, each with its control.
 
-use super::{ALSO_OTHERWISE, Observation, PLANS, Plan, judge, stage::{Leaves, Newcomer, Stage}};
+use super::{ALSO_OTHERWISE, GOOD, Observation, PLANS, Plan, judge, stage::{Leaves, Newcomer, Stage}};
 use crate::{
     error::Trouble,
     model::{Finding, Outcome},
@@ -26,15 +26,15 @@ pub(super) fn all(context: &Context<'_>) -> Result<Vec<Finding>, Trouble> {
     let mut findings = Vec::new();
     for (number, plan) in PLANS.iter().enumerate() {
         let seed = context.seed.wrapping_add(number as u64);
-        let stays = Plan { leaving: Leaving::Stay, ..*plan };
+        let stays = Plan { all_stay: true, ..*plan };
         let seen = judge(&round(&mut stage, plan, seed)?);
         findings.push(confirmed(seen, || round(&mut Stage::new(context)?, &stays, seed))?);
         if findings.iter().any(|finding| finding.outcome == Outcome::Fail) {
             return Ok(findings);
         }
     }
-    let seen = judge(&many_uses(&mut stage, Leaving::Reset)?);
-    findings.push(confirmed(seen, || many_uses(&mut Stage::new(context)?, Leaving::Stay))?);
+    let seen = judge(&many_uses(&mut stage, false)?);
+    findings.push(confirmed(seen, || many_uses(&mut Stage::new(context)?, true))?);
     Ok(findings)
 }
 
@@ -53,7 +53,9 @@ fn round(stage: &mut Stage<'_>, plan: &Plan, seed: u64) -> Result<Observation, T
     let mut random = fastrand::Rng::with_seed(seed);
     let mut leavers = stage.ask_and_hold(plan.leavers)?;
     let held = stage.session.tracer.held();
-    stage.leave(&leavers, plan.leaving)?;
+    if !plan.all_stay {
+        stage.leave(&leavers)?;
+    }
     if plan.first_answered {
         for tid in leavers.iter().filter_map(|leaver| leaver.workers.first()) {
             stage.session.tracer.release(*tid)?;
@@ -76,7 +78,7 @@ fn round(stage: &mut Stage<'_>, plan: &Plan, seed: u64) -> Result<Observation, T
         newcomers.iter_mut().for_each(|newcomer| newcomer.note(&stage.session));
     }
     let wait = stage.question_all(&mut newcomers)?;
-    stage.observation(plan.leaving, leavers, newcomers, held, &wait)
+    stage.observation(leavers, newcomers, held, &wait)
 }
 
 /// Newcomers connect until every number that is free has been used again, or until it will not be.
@@ -93,12 +95,14 @@ fn newcomers(stage: &mut Stage<'_>, least: usize, leavers: &[Leaves]) -> Result<
 }
 
 /// One client leaves four tasks behind, and its number is used again and again, a task coming back now and then.
-fn many_uses(stage: &mut Stage<'_>, leaving: Leaving) -> Result<Observation, Trouble> {
-    let mut leavers = stage.ask_and_hold(&[&[false; USES.len()]])?;
+fn many_uses(stage: &mut Stage<'_>, all_stay: bool) -> Result<Observation, Trouble> {
+    let mut leavers = stage.ask_and_hold(&[(&[GOOD; USES.len()], Leaving::Reset)])?;
     let held = stage.session.tracer.held();
     // The newcomers' questions are answered by whoever is free by then.
     stage.session.tracer.disarm();
-    stage.leave(&leavers, leaving)?;
+    if !all_stay {
+        stage.leave(&leavers)?;
+    }
     stage.look(&mut leavers);
     let mut late = leavers[0].workers.clone().into_iter();
     let mut strangers = Vec::new();
@@ -129,7 +133,7 @@ fn many_uses(stage: &mut Stage<'_>, leaving: Leaving) -> Result<Observation, Tro
         stage.session.settle()?;
     }
     stage.session.tracer.release_all()?;
-    stage.observation(leaving, leavers, strangers, held, &wait)
+    stage.observation(leavers, strangers, held, &wait)
 }
 
 /// Somebody connects and closes at once; whether the server has closed its side too.

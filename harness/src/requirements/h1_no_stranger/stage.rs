@@ -1,6 +1,6 @@
 //! What a round of H1 is made of: clients that ask and leave, and newcomers.
 
-use super::{Leaver, Observation, Stranger};
+use super::{Goes, Leaver, Observation, Stranger};
 use crate::{
     error::Trouble,
     probes::{
@@ -11,7 +11,7 @@ use crate::{
     requirements::{
         Context,
         common::{Ended, REJECTED, bad, good, shown, stuck, wait_for_answers, worker_turns},
-        leaving::{Leaving, connection, descriptors},
+        leaving::{connection, descriptors},
     },
 };
 
@@ -79,21 +79,22 @@ impl<'a> Stage<'a> {
     }
 
     /// Connects the clients that are to leave, and lets them ask while the workers are held mid-task.
-    pub(super) fn ask_and_hold(&mut self, leavers: &[&[bool]]) -> Result<Vec<Leaves>, Trouble> {
+    pub(super) fn ask_and_hold(&mut self, leavers: &[Goes]) -> Result<Vec<Leaves>, Trouble> {
         if self.session.tracer.end().is_some() {
             self.session = launch(self.context)?;
         }
         self.next = 0;
         let mut here = Vec::new();
-        for at in 0..leavers.len() {
+        for (at, (_, leaving)) in leavers.iter().enumerate() {
             let id = self.session.connect()?;
-            let seen = Leaver { name: name('A', at), asked: vec![], descriptors: vec![], closed: false };
+            let (name, leaving) = (name('A', at), *leaving);
+            let seen = Leaver { name, leaving, asked: vec![], descriptors: vec![], closed: false };
             here.push(Leaves { id, connection: connection(&self.session, id), workers: vec![], seen });
         }
         self.session.settle()?;
         self.turns = worker_turns(&self.session);
         self.session.tracer.arm_mid_task();
-        for (leaver, requests) in here.iter_mut().zip(leavers) {
+        for (leaver, (requests, _)) in here.iter_mut().zip(leavers) {
             for is_bad in *requests {
                 let (request, answer) = self.request(*is_bad);
                 let before = self.held();
@@ -124,12 +125,12 @@ impl<'a> Stage<'a> {
     }
 
     /// Everybody leaves.
-    pub(super) fn leave(&mut self, leavers: &[Leaves], how: Leaving) -> Result<(), Trouble> {
+    pub(super) fn leave(&mut self, leavers: &[Leaves]) -> Result<(), Trouble> {
         for leaver in leavers {
-            how.begin(&mut self.session, leaver.id)?;
+            leaver.seen.leaving.begin(&mut self.session, leaver.id)?;
         }
         for leaver in leavers {
-            how.finish(&mut self.session, leaver.id);
+            leaver.seen.leaving.finish(&mut self.session, leaver.id);
         }
         self.session.settle()?;
         Ok(())
@@ -193,7 +194,6 @@ impl<'a> Stage<'a> {
     /// Puts everything together when the round is over, and everybody goes home.
     pub(super) fn observation(
         &mut self,
-        leaving: Leaving,
         leavers: Vec<Leaves>,
         newcomers: Vec<Newcomer>,
         held: Vec<(i32, At)>,
@@ -203,7 +203,6 @@ impl<'a> Stage<'a> {
         ids.for_each(|id| self.session.clients.close(id));
         self.session.settle()?;
         Ok(Observation {
-            leaving,
             leavers: leavers.into_iter().map(|leaver| leaver.seen).collect(),
             strangers: newcomers.into_iter().map(|newcomer| newcomer.seen).collect(),
             held,

@@ -34,42 +34,45 @@ enum Moment {
 impl Moment {
     fn words(self) -> &'static str {
         match self {
-            Self::MidTask => "while workers had its tasks",
-            Self::Queued => "while its tasks were in the workers' hands and in the queue",
-            Self::ResultsReady => "when all its results were ready and the loop was about to find them",
+            Self::MidTask => "while workers had their tasks",
+            Self::Queued => "while their tasks were in the workers' hands and in the queue",
+            Self::ResultsReady => "when their results were ready and the loop was about to find them",
             Self::BetweenAnswers => "between two answers",
-            Self::Unread => "while it had answers that it did not read and a worker had one more task of it",
+            Self::Unread => "with answers that did not fit into the buffers",
         }
     }
 }
 
-/// One situation.
+/// One situation: how many requests each client has under way, and how it leaves.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     moment: Moment,
-    leaving: Leaving,
-    /// How many requests each of the clients has under way.
-    clients: &'static [usize],
+    clients: &'static [(usize, Leaving)],
 }
 
-const fn plan(moment: Moment, leaving: Leaving, clients: &'static [usize]) -> Plan {
-    Plan { moment, leaving, clients }
+const fn plan(moment: Moment, clients: &'static [(usize, Leaving)]) -> Plan {
+    Plan { moment, clients }
 }
 
 const PLANS: &[Plan] = &[
-    plan(Moment::MidTask, Leaving::Reset, &[2, 1]),
-    plan(Moment::MidTask, Leaving::Close, &[2, 1]),
-    plan(Moment::MidTask, Leaving::HalfThenClose, &[2, 1]),
-    plan(Moment::MidTask, Leaving::HalfThenReset, &[2, 1]),
-    plan(Moment::Queued, Leaving::Reset, &[4, 3, 3]),
-    plan(Moment::Queued, Leaving::Close, &[4, 3, 3]),
-    plan(Moment::ResultsReady, Leaving::Reset, &[3]),
-    plan(Moment::ResultsReady, Leaving::Close, &[3]),
-    plan(Moment::ResultsReady, Leaving::HalfThenReset, &[3]),
-    plan(Moment::BetweenAnswers, Leaving::Reset, &[2]),
-    plan(Moment::BetweenAnswers, Leaving::Close, &[2]),
-    plan(Moment::Unread, Leaving::Close, &[1]),
+    plan(Moment::MidTask, &[(3, Leaving::Reset)]),
+    plan(Moment::MidTask, &[(3, Leaving::Close)]),
+    plan(Moment::MidTask, &[(1, Leaving::HalfThenClose), (2, Leaving::HalfThenReset)]),
+    plan(Moment::Queued, &[(4, Leaving::Close), (3, Leaving::Reset), (3, Leaving::HalfThenReset)]),
+    plan(Moment::ResultsReady, &[(2, Leaving::Reset), (2, Leaving::Close)]),
+    plan(Moment::ResultsReady, &[(2, Leaving::HalfThenReset)]),
+    plan(Moment::BetweenAnswers, &[(2, Leaving::Reset), (2, Leaving::Close)]),
+    plan(Moment::Unread, &[(1, Leaving::Close)]),
 ];
+
+impl Plan {
+    /// Behind "when": `a client left by a reset and another closed its connection while workers had their tasks`.
+    fn words(&self) -> String {
+        let mut ways: Vec<&str> = self.clients.iter().map(|(_, leaving)| leaving.words()).collect();
+        ways.dedup();
+        format!("a client {} {}", ways.join(" and another "), self.moment.words())
+    }
+}
 
 /// What somebody noticed.
 #[derive(Clone, Debug)]
@@ -144,7 +147,7 @@ fn judge(o: &Observation) -> Finding {
     let expected = "clients that vanish with tasks under way cost the server nothing: it lives, answers everybody else, closes \
                     their connections, sleeps, and ends with status 0 on SIGTERM";
     let fail = |observed: String, place: &str, hint: &str| {
-        Finding::fail(expected, format!("{observed}, when a client {}", o.situation), place, hint)
+        Finding::fail(expected, format!("{observed}, when {}", o.situation), place, hint)
     };
     if o.also_otherwise {
         return Finding::pass(expected, "something went wrong also when nobody vanished, which is not asked here");
@@ -184,7 +187,7 @@ fn judge(o: &Observation) -> Finding {
         }
         Some(Harm::Spins(doing)) => {
             return fail(
-                "the loop did not sleep while a worker had the task".to_owned(),
+                "the loop did not sleep while workers had the tasks".to_owned(),
                 doing,
                 "EPOLLHUP and EPOLLERR are reported whether they are asked for or not, and again and again: close the connection, \
                  or take it out of the epoll set, at once",
@@ -195,7 +198,7 @@ fn judge(o: &Observation) -> Finding {
         }
         Some(Harm::StillOpen { descriptors, accepted_by, stuck, .. }) => {
             return fail(
-                format!("descriptor {} of its connection was never closed", numbers(descriptors)),
+                format!("descriptor {} of such a connection was never closed", numbers(descriptors)),
                 &format!("{accepted_by}; {stuck}"),
                 "when the last task of a client that is gone has come back, nobody will ask for that connection again: close it \
                  then, at the latest",

@@ -93,7 +93,7 @@ pub(super) fn observe(context: &Context<'_>, all_stay: bool) -> Result<Observati
     let random = fastrand::Rng::with_seed(context.seed);
     let mut scene = Scene { session, random, bystander, alone, has_held: false, turns, all_stay };
     for plan in PLANS {
-        seen.situation = format!("{} {}", plan.leaving.words(), plan.moment.words());
+        seen.situation = plan.words();
         seen.vanished += plan.clients.len();
         seen.harm = harm(scene.situation(plan))?;
         seen.situations += 1;
@@ -117,17 +117,29 @@ fn harm(went: Result<(), Stop>) -> Result<Option<Harm>, Trouble> {
     }
 }
 
+/// What the loop does if it does not sleep, where that is asked.
+fn rest_if(session: &mut Session, asked: bool) -> Result<Option<String>, Trouble> {
+    match if asked { rest(session)? } else { Rest::Sleeps } {
+        Rest::Spins(doing) => Ok(Some(doing)),
+        _ => Ok(None),
+    }
+}
+
 impl Scene {
     fn situation(&mut self, plan: &Plan) -> Result<(), Stop> {
-        let leaving = if self.all_stay { Leaving::Stay } else { plan.leaving };
         let (clients, held) = self.come(plan)?;
         let connections: Vec<_> = clients.iter().map(|id| connection(&self.session, *id)).collect();
-        for id in &clients {
-            leaving.begin(&mut self.session, *id)?;
+        let leaving = || clients.iter().copied().zip(plan.clients.iter().map(|(_, leaving)| *leaving));
+        for (id, leaving) in leaving().filter(|_| !self.all_stay) {
+            leaving.begin(&mut self.session, id)?;
         }
         match plan.moment {
             Moment::BetweenAnswers => {
-                self.release(held.first().copied())?;
+                let mut first = 0;
+                for (requests, _) in plan.clients {
+                    self.release(held.get(first).copied())?;
+                    first += requests;
+                }
                 wait_for_answers(&mut self.session, &clients, 1)?;
             }
             Moment::ResultsReady => {
@@ -138,7 +150,11 @@ impl Scene {
             }
             Moment::MidTask | Moment::Queued | Moment::Unread => {}
         }
-        self.leave(leaving, &clients)?;
+        if !self.all_stay {
+            let is_reset = |leaving: Leaving| matches!(leaving, Leaving::Reset | Leaving::HalfThenReset);
+            let (resets, closes): (Vec<_>, Vec<_>) = leaving().partition(|(_, leaving)| is_reset(*leaving));
+            self.leave(&closes, &resets)?;
+        }
         let main_is_free = plan.moment != Moment::ResultsReady;
         let worker_is_free = main_is_free && plan.moment != Moment::Queued;
         if worker_is_free {
@@ -189,7 +205,7 @@ impl Scene {
         self.session.tracer.arm_mid_task();
         let mut number = VANISHES;
         let mut held: Vec<i32> = Vec::new();
-        for (id, requests) in clients.iter().zip(plan.clients) {
+        for (id, (requests, _)) in clients.iter().zip(plan.clients) {
             for _ in 0..*requests {
                 self.session.clients.send(*id, &good(number));
                 number += 1;
@@ -219,21 +235,24 @@ impl Scene {
         self.lives()
     }
 
-    fn leave(&mut self, leaving: Leaving, clients: &[ClientId]) -> Result<(), Stop> {
-        // A loop that goes round already is not made to do so by what follows; nor can a close be told from a half-close,
-        // after which a server rightly has something to wait for.
-        let slept = matches!(self.session.settle()?, Settled::AtRest(_));
-        for id in clients {
+    fn leave(
+        &mut self,
+        closes: &[(ClientId, Leaving)],
+        resets: &[(ClientId, Leaving)],
+    ) -> Result<(), Stop> {
+        for (id, leaving) in closes {
             leaving.finish(&mut self.session, *id);
         }
-        if slept && matches!(leaving, Leaving::Reset | Leaving::HalfThenReset) {
-            if let Rest::Spins(doing) = rest(&mut self.session)? {
-                return Err(Stop::Harm(Harm::Spins(doing)));
-            }
-        } else {
-            self.session.settle()?;
+        // A close cannot be told from a half-close, after which a server rightly has something to wait for; and a loop that goes
+        // round already is not made to do so by what follows.
+        let slept = matches!(self.session.settle()?, Settled::AtRest(_));
+        for (id, leaving) in resets {
+            leaving.finish(&mut self.session, *id);
         }
-        self.lives()
+        match rest_if(&mut self.session, slept && !resets.is_empty())? {
+            Some(doing) => Err(Stop::Harm(Harm::Spins(doing))),
+            None => self.lives(),
+        }
     }
 
     fn lives(&self) -> Result<(), Stop> {

@@ -45,8 +45,7 @@ impl Session {
     fn place_of_signal(&self, signal: i32) -> String {
         let struck = self.tracer.struck().filter(|struck| struck.signal == signal);
         let Some(struck) = struck else { return self.tracer.name(self.tracer.main()) };
-        let broken_pipe =
-            |call: &&Call| call.class == Class::Send && call.error() == Some(libc::EPIPE);
+        let broken_pipe = |call: &&Call| call.class == Class::Send && call.error() == Some(libc::EPIPE);
         let sent = self.tracer.events().iter().rev().filter(|event| event.tid == struck.tid);
         let sent = sent.filter_map(|event| event.call()).find(broken_pipe);
         match sent.filter(|_| signal == libc::SIGPIPE) {

@@ -87,9 +87,8 @@ impl Tracer {
         if !OWN_FAULT.contains(&signal) {
             return;
         }
-        let at = ptrace::position(tid).and_then(|(instruction, stack)| {
-            self.origin.as_ref()?.whereabouts(tid, instruction, stack)
-        });
+        let at = ptrace::position(tid)
+            .and_then(|(instruction, stack)| self.origin.as_ref()?.whereabouts(tid, instruction, stack));
         self.struck = Some(Struck { tid, signal, at });
     }
 

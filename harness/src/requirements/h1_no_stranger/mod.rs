@@ -11,7 +11,10 @@ use super::{
 use crate::{
     error::Trouble,
     model::{Finding, Id, Outcome},
-    probes::{session::Death, tracer::{At, End}},
+    probes::{
+        session::Death,
+        tracer::{At, End},
+    },
 };
 
 /// H1.
@@ -145,7 +148,8 @@ impl Requirement for NoStranger {
         let observed: Vec<&str> = findings.iter().map(|finding| finding.observed.as_str()).collect();
         let count = |word: &str| observed.iter().filter(|seen| seen.starts_with(word)).count();
         let all = [REUSED, KEPT, NOT_REUSED, SIGPIPE, ALSO_OTHERWISE].map(|words| (count(words), words));
-        let all = all.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("in {count} {words}"));
+        let all =
+            all.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("in {count} {words}"));
         Ok(Finding::pass(
             EXPECTED,
             format!("{} rounds: {}", observed.len(), all.collect::<Vec<_>>().join(", ")),
@@ -164,7 +168,8 @@ const ALSO_OTHERWISE: &str = "answers were wrong also when nobody left, which is
 
 fn judge(o: &Observation) -> Finding {
     let held = held_where(&o.held);
-    if let Some(finding) = o.strangers.iter().filter(|s| s.first_wrong().is_some()).find_map(|s| wrong(o, s)) {
+    if let Some(finding) = o.strangers.iter().filter(|s| s.first_wrong().is_some()).find_map(|s| wrong(o, s))
+    {
         return finding;
     }
     if let Some(death) = &o.death {
@@ -237,7 +242,11 @@ fn wrong(o: &Observation, stranger: &Stranger) -> Option<Finding> {
     Some(Finding::fail(
         EXPECTED,
         format!("client {} {asked} and got {}{whose}", stranger.name, shown(line)),
-        format!("{}; {}", stranger.sent_by.as_deref().unwrap_or_default(), story(o, owner.map(|(leaver, _)| leaver).or(before), stranger)),
+        format!(
+            "{}; {}",
+            stranger.sent_by.as_deref().unwrap_or_default(),
+            story(o, owner.map(|(leaver, _)| leaver).or(before), stranger)
+        ),
         "a descriptor number is used again at once: let a task belong to a connection object that lives until its last task is \
          back, or to an id that is never used again, and drop the result when that client is gone",
     ))
@@ -257,4 +266,85 @@ fn story(o: &Observation, leaver: Option<&Leaver>, stranger: &Stranger) -> Strin
         stranger.name,
         numbers(&stranger.descriptors),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaver(closed: bool) -> Leaver {
+        Leaver {
+            name: "A1".into(),
+            leaving: Leaving::Reset,
+            asked: vec![("`a`".into(), Some(b"result: a".to_vec()))],
+            descriptors: vec![9],
+            closed,
+        }
+    }
+
+    fn seen(closed: bool, descriptor: i32, asked: &[&str], got: &[&str]) -> Observation {
+        let answer = |text: &&str| (format!("`{text}`"), Some(format!("result: {text}").into_bytes()));
+        Observation {
+            leavers: vec![leaver(closed)],
+            strangers: vec![Stranger {
+                name: "B1".into(),
+                descriptors: vec![descriptor],
+                asked: asked.iter().map(answer).collect(),
+                got: got.iter().map(|text| format!("result: {text}").into_bytes()).collect(),
+                sent_by: Some("main thread (tid 1), sendto(fd 9, a client socket)".into()),
+            }],
+            held: vec![(2, At::Release)],
+            workers_slept: false,
+            end: Ended::Reached,
+            stuck: String::new(),
+            death: None,
+        }
+    }
+
+    #[test]
+    fn own_answers_are_right_whether_or_not_the_number_was_used_again() {
+        for (closed, descriptor, words) in [(true, 9, REUSED), (true, 10, NOT_REUSED), (false, 10, KEPT)] {
+            let finding = judge(&seen(closed, descriptor, &["b"], &["b"]));
+            assert_eq!((finding.outcome, finding.observed.as_str()), (Outcome::Pass, words));
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_not_asked_for_fails_and_names_both_clients() {
+        for (asked, got) in
+            [(&[][..], &["a"][..]), (&["b"], &["a"]), (&["b"], &["b", "a"]), (&["b", "c"], &["b", "a"])]
+        {
+            let finding = judge(&seen(true, 9, asked, got));
+            assert_eq!(finding.outcome, Outcome::Fail, "{got:?}");
+            assert!(finding.observed.contains("client B1") && finding.observed.contains("`a` of client A1"));
+            assert!(finding.place.contains("A1 asked `a` on descriptor 9"), "{}", finding.place);
+            assert!(finding.place.contains("B1 connected and had descriptor 9"), "{}", finding.place);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_never_comes_fails_and_one_that_is_late_is_not_decided() {
+        let mut o = seen(true, 9, &["b"], &[]);
+        o.end = Ended::Never;
+        assert_eq!(judge(&o).outcome, Outcome::Fail);
+        o.end = Ended::NotYet;
+        assert_eq!(judge(&o).outcome, Outcome::Inconclusive);
+    }
+
+    #[test]
+    fn a_server_that_ends_fails_unless_it_was_a_broken_pipe() {
+        let died = |signal| {
+            let how = format!("was killed by signal {signal}");
+            let death = Some(Death { end: End::Signal(signal), how, place: String::new() });
+            judge(&Observation { death, ..seen(true, 9, &[], &[]) }).outcome
+        };
+        assert_eq!((died(libc::SIGSEGV), died(libc::SIGPIPE)), (Outcome::Fail, Outcome::Pass));
+    }
+
+    #[test]
+    fn a_worker_that_cannot_be_held_leaves_it_open() {
+        let unheld = Observation { held: Vec::new(), ..seen(true, 9, &[], &[]) };
+        assert_eq!(judge(&unheld).outcome, Outcome::Inconclusive);
+        assert_eq!(judge(&Observation { workers_slept: true, ..unheld }).outcome, Outcome::Pass);
+    }
 }

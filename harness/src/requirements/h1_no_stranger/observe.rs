@@ -1,6 +1,9 @@
 //! The rounds of H1, each with its control.
 
-use super::{ALSO_OTHERWISE, GOOD, Observation, PLANS, Plan, judge, stage::{Leaves, Newcomer, Stage}};
+use super::{
+    ALSO_OTHERWISE, GOOD, Observation, PLANS, Plan, judge,
+    stage::{Leaves, Newcomer, Stage},
+};
 use crate::{
     error::Trouble,
     model::{Finding, Outcome},
@@ -8,7 +11,7 @@ use crate::{
     requirements::{
         Context,
         common::ANSWER_DEADLINE,
-        leaving::{Leaving, connection},
+        leaving::{Leaving, connection, held, next_held},
     },
 };
 
@@ -52,7 +55,7 @@ fn confirmed(
 fn round(stage: &mut Stage<'_>, plan: &Plan, seed: u64) -> Result<Observation, Trouble> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut leavers = stage.ask_and_hold(plan.leavers)?;
-    let held = stage.session.tracer.held();
+    let places = stage.session.tracer.held();
     if !plan.all_stay {
         stage.leave(&leavers)?;
     }
@@ -66,11 +69,13 @@ fn round(stage: &mut Stage<'_>, plan: &Plan, seed: u64) -> Result<Observation, T
     let mut newcomers = newcomers(stage, plan.strangers, &leavers)?;
     for newcomer in newcomers.iter_mut().take(plan.strangers) {
         for _ in 0..plan.in_hand {
+            let before = held(&stage.session);
             stage.ask(newcomer);
-            stage.session.settle()?;
+            next_held(&mut stage.session, &before)?;
         }
     }
-    let mut order = stage.held();
+    stage.session.settle()?;
+    let mut order = held(&stage.session);
     random.shuffle(&mut order);
     for tid in order {
         stage.session.tracer.release(tid)?;
@@ -78,7 +83,7 @@ fn round(stage: &mut Stage<'_>, plan: &Plan, seed: u64) -> Result<Observation, T
         newcomers.iter_mut().for_each(|newcomer| newcomer.note(&stage.session));
     }
     let wait = stage.question_all(&mut newcomers)?;
-    stage.observation(leavers, newcomers, held, &wait)
+    stage.observation(leavers, newcomers, places, &wait)
 }
 
 /// Newcomers connect until every number that is free has been used again, or until it will not be.
@@ -87,9 +92,10 @@ fn newcomers(stage: &mut Stage<'_>, least: usize, leavers: &[Leaves]) -> Result<
     let wanted: Vec<i32> = closed.flat_map(|leaver| leaver.seen.descriptors.clone()).collect();
     let mut here: Vec<Newcomer> = Vec::new();
     let most = wanted.len() + SURPLUS;
-    let has = |fd: &i32, here: &[Newcomer]| here.iter().any(|newcomer| newcomer.seen.descriptors.contains(fd));
+    let has =
+        |fd: &i32, here: &[Newcomer]| here.iter().any(|newcomer| newcomer.seen.descriptors.contains(fd));
     while here.len() < least || (here.len() < most && !wanted.iter().all(|fd| has(fd, &here))) {
-        here.push(stage.newcomer(here.len())?);
+        here.push(stage.newcomer(here.len(), &wanted)?);
     }
     Ok(here)
 }
@@ -97,7 +103,7 @@ fn newcomers(stage: &mut Stage<'_>, least: usize, leavers: &[Leaves]) -> Result<
 /// One client leaves four tasks behind, and its number is used again and again, a task coming back now and then.
 fn many_uses(stage: &mut Stage<'_>, all_stay: bool) -> Result<Observation, Trouble> {
     let mut leavers = stage.ask_and_hold(&[(&[GOOD; USES.len()], Leaving::Reset)])?;
-    let held = stage.session.tracer.held();
+    let places = stage.session.tracer.held();
     // The newcomers' questions are answered by whoever is free by then.
     stage.session.tracer.disarm();
     if !all_stay {
@@ -116,7 +122,7 @@ fn many_uses(stage: &mut Stage<'_>, all_stay: bool) -> Result<Observation, Troub
             }
             break;
         }
-        let mut newcomer = stage.newcomer(user - 1)?;
+        let mut newcomer = stage.newcomer(user - 1, &leavers[0].seen.descriptors)?;
         if let Some(tid) = late.next() {
             stage.session.tracer.release(tid)?;
         }
@@ -133,7 +139,7 @@ fn many_uses(stage: &mut Stage<'_>, all_stay: bool) -> Result<Observation, Troub
         stage.session.settle()?;
     }
     stage.session.tracer.release_all()?;
-    stage.observation(leavers, strangers, held, &wait)
+    stage.observation(leavers, strangers, places, &wait)
 }
 
 /// Somebody connects and closes at once; whether the server has closed its side too.

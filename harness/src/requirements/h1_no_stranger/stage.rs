@@ -11,7 +11,7 @@ use crate::{
     requirements::{
         Context,
         common::{Ended, REJECTED, bad, good, shown, stuck, wait_for_answers, worker_turns},
-        leaving::{connection, descriptors},
+        leaving::{connection, descriptors, held, next_held},
     },
 };
 
@@ -97,15 +97,15 @@ impl<'a> Stage<'a> {
         for (leaver, (requests, _)) in here.iter_mut().zip(leavers) {
             for is_bad in *requests {
                 let (request, answer) = self.request(*is_bad);
-                let before = self.held();
+                let before = held(&self.session);
                 // One at a time, so that it is known which worker has which task.
                 self.session.clients.send(leaver.id, &request);
-                self.session.settle()?;
-                leaver.workers.extend(self.held().into_iter().find(|tid| !before.contains(tid)));
+                leaver.workers.extend(next_held(&mut self.session, &before)?);
                 leaver.seen.asked.push((text(&request), answer));
             }
             leaver.seen.descriptors = descriptors(&self.session, leaver.connection);
         }
+        self.session.settle()?;
         Ok(here)
     }
 
@@ -118,10 +118,6 @@ impl<'a> Stage<'a> {
         } else {
             (good(number), self.alone[number].clone())
         }
-    }
-
-    pub(super) fn held(&self) -> Vec<i32> {
-        self.session.tracer.held().iter().map(|(tid, _)| *tid).collect()
     }
 
     /// Everybody leaves.
@@ -144,13 +140,17 @@ impl<'a> Stage<'a> {
         }
     }
 
-    pub(super) fn newcomer(&mut self, at: usize) -> Result<Newcomer, Trouble> {
+    /// Somebody comes, who may be given one of these descriptors.
+    pub(super) fn newcomer(&mut self, at: usize, wanted: &[i32]) -> Result<Newcomer, Trouble> {
         let id = self.session.connect()?;
         let connection = connection(&self.session, id);
-        // The server may give it another number at once.
-        self.session.settle()?;
-        let descriptors = descriptors(&self.session, connection);
-        let name = name('B', at);
+        let mut has = descriptors(&self.session, connection);
+        if !has.iter().any(|fd| wanted.contains(fd)) {
+            // The server may be about to give it another number.
+            self.session.settle()?;
+            has = descriptors(&self.session, connection);
+        }
+        let (name, descriptors) = (name('B', at), has);
         Ok(Newcomer { id, seen: Stranger { name, descriptors, asked: vec![], got: vec![], sent_by: None } })
     }
 

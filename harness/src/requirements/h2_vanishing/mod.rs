@@ -92,7 +92,7 @@ enum Harm {
 }
 
 /// What was seen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Observation {
     /// How many situations were gone through, and how many clients had vanished by then.
     situations: usize,
@@ -150,7 +150,10 @@ fn judge(o: &Observation) -> Finding {
         Finding::fail(expected, format!("{observed}, when {}", o.situation), place, hint)
     };
     if o.also_otherwise {
-        return Finding::pass(expected, "something went wrong also when nobody vanished, which is not asked here");
+        return Finding::pass(
+            expected,
+            "something went wrong also when nobody vanished, which is not asked here",
+        );
     }
     match &o.harm {
         None => {}
@@ -229,4 +232,70 @@ fn judge(o: &Observation) -> Finding {
             o.vanished, o.situations
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Outcome;
+
+    fn seen(harm: Option<Harm>) -> Observation {
+        Observation {
+            situations: 3,
+            vanished: 5,
+            situation: PLANS[0].words(),
+            harm,
+            held: true,
+            workers_slept: false,
+            also_otherwise: false,
+        }
+    }
+
+    fn never() -> [Harm; 6] {
+        let (stuck, end) = (String::new(), Ended::Never);
+        let death = Death { end: End::Signal(13), how: "was killed by SIGPIPE".into(), place: String::new() };
+        [
+            Harm::Died(death),
+            Harm::Unanswered { who: "a newcomer", end, stuck: stuck.clone() },
+            Harm::Wrong { got: b"result: 1".to_vec(), alone: b"result: 2".to_vec(), sent_by: stuck.clone() },
+            Harm::Spins(stuck.clone()),
+            Harm::StillOpen { descriptors: vec![9], accepted_by: stuck.clone(), end, stuck: stuck.clone() },
+            Harm::Shutdown { how: stuck.clone(), place: stuck, end },
+        ]
+    }
+
+    #[test]
+    fn no_harm_is_right_and_any_harm_fails() {
+        assert_eq!(judge(&seen(None)).outcome, Outcome::Pass);
+        for harm in never() {
+            assert_eq!(judge(&seen(Some(harm.clone()))).outcome, Outcome::Fail, "{harm:?}");
+        }
+    }
+
+    #[test]
+    fn what_goes_wrong_also_when_nobody_vanishes_is_for_others() {
+        for harm in never() {
+            let o = Observation { also_otherwise: true, ..seen(Some(harm)) };
+            assert_eq!(judge(&o).outcome, Outcome::Pass);
+        }
+    }
+
+    #[test]
+    fn what_is_late_is_not_decided() {
+        let (stuck, end) = (String::new(), Ended::NotYet);
+        for harm in [
+            Harm::Unanswered { who: "a newcomer", end, stuck: stuck.clone() },
+            Harm::StillOpen { descriptors: vec![9], accepted_by: stuck.clone(), end, stuck: stuck.clone() },
+            Harm::Shutdown { how: stuck.clone(), place: stuck, end },
+        ] {
+            assert_eq!(judge(&seen(Some(harm))).outcome, Outcome::Inconclusive);
+        }
+    }
+
+    #[test]
+    fn a_worker_that_cannot_be_held_leaves_it_open() {
+        let unheld = Observation { held: false, ..seen(None) };
+        assert_eq!(judge(&unheld).outcome, Outcome::Inconclusive);
+        assert_eq!(judge(&Observation { workers_slept: true, ..unheld }).outcome, Outcome::Pass);
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
         common::{Ended, good, stuck, wait_for_answers, worker_turns},
         deaf::stop_up,
         idle::{Rest, rest},
-        leaving::{Leaving, connection, descriptors},
+        leaving::{Leaving, connection, descriptors, held, next_held},
     },
 };
 use nix::sys::signal::Signal;
@@ -70,15 +70,7 @@ pub(super) fn observe(context: &Context<'_>, all_stay: bool) -> Result<Observati
     let mut session = Session::launch(context.program, &Setup::new(WORKERS, CAPACITY))?;
     let bystander = session.connect()?;
     let answer = session.ask(bystander, &good(BYSTANDER))?;
-    let mut seen = Observation {
-        situations: 0,
-        vanished: 0,
-        situation: String::new(),
-        harm: None,
-        held: false,
-        workers_slept: false,
-        also_otherwise: false,
-    };
+    let mut seen = Observation::default();
     let alone = match answer {
         Ok(answer) => answer,
         Err(wait) => {
@@ -117,17 +109,9 @@ fn harm(went: Result<(), Stop>) -> Result<Option<Harm>, Trouble> {
     }
 }
 
-/// What the loop does if it does not sleep, where that is asked.
-fn rest_if(session: &mut Session, asked: bool) -> Result<Option<String>, Trouble> {
-    match if asked { rest(session)? } else { Rest::Sleeps } {
-        Rest::Spins(doing) => Ok(Some(doing)),
-        _ => Ok(None),
-    }
-}
-
 impl Scene {
     fn situation(&mut self, plan: &Plan) -> Result<(), Stop> {
-        let (clients, held) = self.come(plan)?;
+        let (clients, workers) = self.come(plan)?;
         let connections: Vec<_> = clients.iter().map(|id| connection(&self.session, *id)).collect();
         let leaving = || clients.iter().copied().zip(plan.clients.iter().map(|(_, leaving)| *leaving));
         for (id, leaving) in leaving().filter(|_| !self.all_stay) {
@@ -137,14 +121,14 @@ impl Scene {
             Moment::BetweenAnswers => {
                 let mut first = 0;
                 for (requests, _) in plan.clients {
-                    self.release(held.get(first).copied())?;
+                    self.release(workers.get(first).copied())?;
                     first += requests;
                 }
                 wait_for_answers(&mut self.session, &clients, 1)?;
             }
             Moment::ResultsReady => {
                 self.session.tracer.arm_main();
-                for tid in &held {
+                for tid in &workers {
                     self.release(Some(*tid))?;
                 }
             }
@@ -166,7 +150,7 @@ impl Scene {
         self.session.clients.send(self.bystander, &good(BYSTANDER));
         self.session.clients.send(newcomer, &good(NEWCOMER));
         self.session.settle()?;
-        let mut order = self.held();
+        let mut order = held(&self.session);
         self.random.shuffle(&mut order);
         for tid in order {
             self.release(Some(tid))?;
@@ -212,8 +196,7 @@ impl Scene {
                 if held.len() == WORKERS {
                     continue; // the rest waits in the queue
                 }
-                self.session.settle()?;
-                held.extend(self.held().into_iter().find(|tid| !held.contains(tid)));
+                held.extend(next_held(&mut self.session, &held)?);
             }
         }
         self.session.settle()?;
@@ -221,10 +204,6 @@ impl Scene {
         self.session.tracer.disarm();
         self.has_held |= !held.is_empty();
         Ok((clients, held))
-    }
-
-    fn held(&self) -> Vec<i32> {
-        self.session.tracer.held().iter().map(|(tid, _)| *tid).collect()
     }
 
     fn release(&mut self, tid: Option<i32>) -> Result<(), Stop> {
@@ -235,11 +214,7 @@ impl Scene {
         self.lives()
     }
 
-    fn leave(
-        &mut self,
-        closes: &[(ClientId, Leaving)],
-        resets: &[(ClientId, Leaving)],
-    ) -> Result<(), Stop> {
+    fn leave(&mut self, closes: &[(ClientId, Leaving)], resets: &[(ClientId, Leaving)]) -> Result<(), Stop> {
         for (id, leaving) in closes {
             leaving.finish(&mut self.session, *id);
         }
@@ -249,10 +224,13 @@ impl Scene {
         for (id, leaving) in resets {
             leaving.finish(&mut self.session, *id);
         }
-        match rest_if(&mut self.session, slept && !resets.is_empty())? {
-            Some(doing) => Err(Stop::Harm(Harm::Spins(doing))),
-            None => self.lives(),
+        if slept
+            && !resets.is_empty()
+            && let Rest::Spins(doing) = rest(&mut self.session)?
+        {
+            return Err(Stop::Harm(Harm::Spins(doing)));
         }
+        self.lives()
     }
 
     fn lives(&self) -> Result<(), Stop> {
@@ -288,8 +266,7 @@ impl Scene {
             let mut open = connections.iter().flatten().map(|id| (*id, descriptors(session, Some(*id))));
             open.find(|(_, descriptors)| !descriptors.is_empty())
         };
-        let wait =
-            self.session.until_patiently(LINGER + END, LINGER, |session| open(session).is_none())?;
+        let wait = self.session.until_patiently(LINGER + END, LINGER, |session| open(session).is_none())?;
         self.lives()?;
         let Some((id, descriptors)) = open(&self.session) else { return Ok(()) };
         let first_fd = i64::from(self.session.tracer.ledger().object(id).first_fd);
@@ -311,9 +288,7 @@ impl Scene {
         let (how, place, end) = match self.session.death() {
             Some(death) if death.end == End::Status(0) => return Ok(()),
             Some(death) => (format!("the server {} on SIGTERM", death.how), death.place, Ended::Never),
-            None => {
-                ("the server did not end on SIGTERM".to_owned(), stuck(&wait), Ended::from(&wait))
-            }
+            None => ("the server did not end on SIGTERM".to_owned(), stuck(&wait), Ended::from(&wait)),
         };
         Err(Stop::Harm(Harm::Shutdown { how, place, end }))
     }

@@ -33,8 +33,12 @@ impl When {
         match self {
             Self::AtOnce => "together with them",
             Self::MidTask => "while workers had them",
-            Self::JustBeforeResults => "just before their results were ready, so that the loop found both at once",
-            Self::JustAfterResults => "just after their results were ready, so that the loop found both at once",
+            Self::JustBeforeResults => {
+                "just before their results were ready, so that the loop found both at once"
+            }
+            Self::JustAfterResults => {
+                "just after their results were ready, so that the loop found both at once"
+            }
         }
     }
 }
@@ -110,7 +114,10 @@ impl Requirement for HalfClosed {
         if judge(last).outcome == Outcome::Fail
             && otherwise.is_some_and(|otherwise| judge(&otherwise).outcome == Outcome::Fail)
         {
-            return Ok(Finding::pass(EXPECTED, "answers were missing or wrong also without a half-close, which is not asked here"));
+            return Ok(Finding::pass(
+                EXPECTED,
+                "answers were missing or wrong also without a half-close, which is not asked here",
+            ));
         }
         Ok(judge_all(&seen))
     }
@@ -234,7 +241,11 @@ mod tests {
     fn all_answers_in_order_are_right() {
         assert_eq!(judge(&seen(2, &["result: 0", "result: 1"])).outcome, Outcome::Pass);
         assert_eq!(judge(&seen(0, &[])).outcome, Outcome::Pass);
-        assert_eq!(judge(&seen(2, &["result: 7", "result: 7"])).outcome, Outcome::Pass, "wrong, but not here");
+        assert_eq!(
+            judge(&seen(2, &["result: 7", "result: 7"])).outcome,
+            Outcome::Pass,
+            "wrong, but not here"
+        );
     }
 
     #[test]

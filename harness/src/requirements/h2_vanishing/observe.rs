@@ -29,6 +29,9 @@ const BYSTANDER: usize = 3;
 const NEWCOMER: usize = 5;
 const VANISHES: usize = 10;
 
+/// How often the first is asked when nobody else is there: oftener than there are workers.
+const SAMPLES: usize = 2 * WORKERS + 1;
+
 /// A server may close an idle connection after 30 seconds, and find out only then that its client is gone.
 const LINGER: Duration = Duration::from_secs(35);
 
@@ -58,8 +61,8 @@ struct Scene {
     session: Session,
     random: fastrand::Rng,
     bystander: ClientId,
-    /// What it is answered when nobody else is there.
-    alone: Vec<u8>,
+    /// What it is answered when nobody else is there, if it is always the same.
+    alone: Option<Vec<u8>>,
     has_held: bool,
     turns: u64,
     /// Nobody vanishes: how things go otherwise.
@@ -69,17 +72,21 @@ struct Scene {
 pub(super) fn observe(context: &Context<'_>, all_stay: bool) -> Result<Observation, Trouble> {
     let mut session = Session::launch(context.program, &Setup::new(WORKERS, CAPACITY))?;
     let bystander = session.connect()?;
-    let answer = session.ask(bystander, &good(BYSTANDER))?;
     let mut seen = Observation::default();
-    let alone = match answer {
-        Ok(answer) => answer,
-        Err(wait) => {
-            // Not even the second client of this server is answered: that is not these clients' doing.
-            let (end, stuck) = (Ended::from(&wait), stuck(&wait));
-            let who = "the first client";
-            return Ok(Observation { harm: Some(Harm::Unanswered { who, end, stuck }), ..seen });
+    let mut answers = Vec::new();
+    for _ in 0..SAMPLES {
+        match session.ask(bystander, &good(BYSTANDER))? {
+            Ok(answer) => answers.push(answer),
+            Err(wait) => {
+                // Not even one client alone is answered: that is not anybody else's doing.
+                let (end, stuck) = (Ended::from(&wait), stuck(&wait));
+                let harm = Some(Harm::Unanswered { who: "a client that was alone", end, stuck });
+                return Ok(Observation { harm, ..seen });
+            }
         }
-    };
+    }
+    let first = answers.swap_remove(0);
+    let alone = answers.iter().all(|answer| *answer == first).then_some(first);
     session.settle()?;
     let turns = worker_turns(&session);
     let random = fastrand::Rng::with_seed(context.seed);
@@ -93,11 +100,11 @@ pub(super) fn observe(context: &Context<'_>, all_stay: bool) -> Result<Observati
             break;
         }
     }
+    seen.held = scene.has_held;
+    seen.workers_slept = worker_turns(&scene.session) == scene.turns;
     if seen.harm.is_none() {
         seen.harm = harm(scene.shut_down())?;
     }
-    seen.held = scene.has_held;
-    seen.workers_slept = worker_turns(&scene.session) == scene.turns;
     Ok(seen)
 }
 
@@ -241,8 +248,8 @@ impl Scene {
     fn everybody_is_served(&mut self) -> Result<(), Stop> {
         let bystander = self.bystander;
         let got = self.is_answered("a client that was there before", bystander, BYSTANDER)?;
-        if got != self.alone {
-            let (alone, sent_by) = (self.alone.clone(), self.session.sent_by(bystander));
+        if let Some(alone) = self.alone.clone().filter(|alone| got != *alone) {
+            let sent_by = self.session.sent_by(bystander);
             return Err(Stop::Harm(Harm::Wrong { got, alone, sent_by }));
         }
         let newcomer = self.session.connect()?;

@@ -93,9 +93,8 @@ fn observe(
         When::AtOnce => {}
         When::MidTask => {
             finish(session, id, half_close);
-            match rest(session)? {
-                Rest::Spins(doing) if slept => spins = Some(doing),
-                _ => {}
+            if slept && let Rest::Spins(doing) = rest(session)? {
+                spins = Some(doing);
             }
             release(session, &order)?;
         }

@@ -51,6 +51,7 @@ pub fn held_where(held: &[(i32, At)]) -> String {
         })
         .collect();
     match calls.first() {
+        None if held.len() == 1 => "1 worker held mid-task".to_owned(),
         None => format!("{} workers held mid-task", held.len()),
         Some(call) => {
             format!("{} workers held ({} of them at their next system call, {call})", held.len(), calls.len())

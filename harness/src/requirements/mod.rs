@@ -6,11 +6,15 @@ mod c1_warnings;
 mod c2_own_pool;
 mod common;
 mod deaf;
+mod h1_no_stranger;
+mod h2_vanishing;
+mod h3_half_closed;
 mod h4_pieces;
 mod h5_noise;
 mod h6_crowd;
 mod h7_slow_clients;
 mod idle;
+mod leaving;
 mod r1_bounded_queue;
 mod r2_fixed_pool;
 mod r3_shutdown;
@@ -75,6 +79,9 @@ pub static REGISTRY: &[&dyn Requirement] = &[
     &r8_helgrind::NoRaces,
     &c1_warnings::Warnings,
     &c2_own_pool::OwnPool,
+    &h1_no_stranger::NoStranger,
+    &h2_vanishing::Vanishing,
+    &h3_half_closed::HalfClosed,
     &h4_pieces::Pieces,
     &h5_noise::Noise,
     &h6_crowd::Crowd,

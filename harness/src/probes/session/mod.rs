@@ -3,10 +3,12 @@
 //! A session is where the two instruments and the clients meet. Its owner says what to do and then waits for something to be
 //! *seen* ([`Session::until`]) or for everything to come to rest ([`Session::settle`]); it never waits for time to pass.
 
+mod death;
 mod scan;
 mod start;
 mod wait;
 
+pub use death::Death;
 pub use scan::{Snapshot, ThreadSeen};
 pub use start::{Setup, environment, signal_name};
 pub use wait::{Settled, Wait};

@@ -50,6 +50,17 @@ pub enum End {
     Signal(i32),
 }
 
+/// A signal by which a thread ends its process when it has made a mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Struck {
+    /// The thread.
+    pub tid: i32,
+    /// The signal.
+    pub signal: i32,
+    /// The address in the submission's code at which it happened, or behind the call into a library in which it happened.
+    pub at: Option<u64>,
+}
+
 /// A server under the tracer.
 #[derive(Debug)]
 pub struct Tracer {
@@ -70,6 +81,7 @@ pub struct Tracer {
     arm_newcomers: bool,
     trespass: Option<Trespass>,
     short_sends: Option<control::ShortSends>,
+    struck: Option<Struck>,
     end: Option<(End, Duration)>,
 }
 
@@ -99,6 +111,7 @@ impl Tracer {
             arm_newcomers: false,
             trespass: None,
             short_sends: None,
+            struck: None,
             end: None,
         })
     }
@@ -218,6 +231,11 @@ impl Tracer {
             Some(_) => thread.waited,
             None => crate::probes::proc::time_without_processor(thread.tid),
         }
+    }
+
+    /// The last signal that a thread brought upon itself.
+    pub fn struck(&self) -> Option<Struck> {
+        self.struck
     }
 
     /// A copy of the server's descriptor `fd`.

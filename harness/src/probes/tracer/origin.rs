@@ -66,6 +66,17 @@ impl Origin {
         words.filter(|word| self.is_own(*word)).find(|word| follows_a_call(tid, *word))
     }
 
+    /// The place in the submission at which a thread, stopped by a signal, was, or from which it had called a library. As
+    /// [`Origin::caller`] returns it: the address behind the instruction.
+    pub fn whereabouts(&self, tid: i32, instruction: u64, stack: u64) -> Option<u64> {
+        /// What ends a process (a failed check of malloc, say) has frames of its own, larger than those of system calls.
+        const STRETCHES: u64 = 16;
+        if self.is_own(instruction) {
+            return Some(instruction + 1);
+        }
+        (0..STRETCHES).find_map(|n| self.caller(tid, stack + n * WORDS as u64 * 8))
+    }
+
     /// `file.c:12 (function)` for an address to which a call returns.
     pub fn place(&self, return_address: u64) -> Option<String> {
         if !self.is_own(return_address) {

@@ -188,6 +188,12 @@ pub fn refuse(tid: i32) {
     let _ = nix::sys::signal::kill(Pid::from_raw(tid), nix::sys::signal::Signal::SIGKILL);
 }
 
+/// Where a stopped thread is: its instruction, and the end of its stack.
+pub fn position(tid: i32) -> Option<(u64, u64)> {
+    let info = ptrace::syscall_info(Pid::from_raw(tid)).ok()?;
+    Some((info.instruction_pointer, info.stack_pointer))
+}
+
 /// Reads `N` bytes of a stopped thread's memory.
 pub fn read<const N: usize>(tid: i32, address: u64) -> Option<[u8; N]> {
     let mut bytes = [0; N];

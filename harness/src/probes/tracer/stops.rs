@@ -1,7 +1,7 @@
 //! What the tracer does at each stop: writes it down, keeps the books, decides whether the thread stays, and lets it go on.
 
 use super::{
-    End, MOST_EVENTS, Tracer,
+    End, MOST_EVENTS, Struck, Tracer,
     event::{Call, Event, What},
     guard,
     holds::{self, Candidate},
@@ -74,11 +74,24 @@ impl Tracer {
             Stop::Fresh => {}
             Stop::JobControl => return ptrace::resume(tid, Resume::Stopped),
             Stop::Signal(signal) => {
+                self.strike(tid, signal);
                 self.log(tid, What::Signal(signal));
                 return ptrace::resume(tid, Resume::With(signal));
             }
         }
         ptrace::resume(tid, Resume::Free)
+    }
+
+    /// Notes where a thread was that has brought this signal upon itself.
+    fn strike(&mut self, tid: i32, signal: i32) {
+        const OWN_FAULT: [i32; 6] =
+            [libc::SIGPIPE, libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT, libc::SIGFPE, libc::SIGILL];
+        if !OWN_FAULT.contains(&signal) {
+            return;
+        }
+        let at = ptrace::position(tid)
+            .and_then(|(instruction, stack)| self.origin.as_ref()?.whereabouts(tid, instruction, stack));
+        self.struck = Some(Struck { tid, signal, at });
     }
 
     fn log(&mut self, tid: i32, what: What) {

@@ -2,7 +2,9 @@
 //!
 //! To add one: write its file, name it in [`REGISTRY`], add its section to `docs/requirements.md` and its points to a quest.
 
+mod c4_descriptors;
 mod common;
+mod deaf;
 mod r1_bounded_queue;
 mod r2_fixed_pool;
 mod r3_shutdown;
@@ -11,6 +13,7 @@ mod r5_errors;
 mod r6_concurrent_clients;
 mod r7_epoll;
 mod r8_helgrind;
+mod traffic;
 
 use crate::{
     error::Trouble,
@@ -62,6 +65,7 @@ pub static REGISTRY: &[&dyn Requirement] = &[
     &r6_concurrent_clients::ConcurrentClients,
     &r7_epoll::Epoll,
     &r8_helgrind::NoRaces,
+    &c4_descriptors::Descriptors,
 ];
 
 /// Starts the server once and lets it answer one request, so that one that does not start is found out once and not by

@@ -50,7 +50,7 @@ ops! {
     MutexDestroy = 11, "OP_MUTEX_DESTROY";
     /// About to wait for a mutex that another thread holds.
     MutexBlocked = 12, "OP_MUTEX_BLOCKED";
-    /// A mutex was taken.
+    /// A mutex was taken; more: 1 for a spin lock, 0 for a mutex.
     MutexLocked = 13, "OP_MUTEX_LOCKED";
     /// A mutex was released.
     MutexUnlocked = 14, "OP_MUTEX_UNLOCKED";

@@ -183,11 +183,15 @@ impl Tracer {
         }
         let Some(thread) = self.threads.get_mut(&tid) else { return };
         let of_server = thread.role != Role::Child;
+        if of_server && call.class == Class::ExitGroup && self.left_open.is_none() {
+            self.left_open = Some(self.ledger.open().collect());
+        }
         let object = of_server.then(|| self.ledger.at(descriptor(call.name, &args))).flatten();
+        let second = of_server.then(|| self.ledger.at(second_descriptor(call.name, &args))).flatten();
         if of_server {
             self.ledger.enter(call.name, &args);
         }
-        thread.inside = Some(Inside { call, args, object, caller, entered: self.seen });
+        thread.inside = Some(Inside { call, args, object, second, caller, entered: self.seen });
         if object.is_some() {
             thread.hold.decide(Candidate::Call(call.name, call.class), thread.locks.len());
         }
@@ -206,10 +210,10 @@ impl Tracer {
         let Some(inside) = thread.inside.take() else { return };
         let of_server = thread.role != Role::Child;
         let Some(result) = ptrace::result(tid) else { return };
-        let Inside { call, args, object, caller, entered } = inside;
+        let Inside { call, args, object, second, caller, entered } = inside;
         thread.hold.decide(Candidate::Return(call.name, call.class), thread.locks.len());
         self.alarms |= of_server && call.class == Class::Alarm && result >= 0;
-        let call = Call { name: call.name, class: call.class, args, object, caller, entered, result };
+        let call = Call { name: call.name, class: call.class, args, object, second, caller, entered, result };
         if of_server {
             let extra = self.extra(tid, &call);
             self.ledger.leave(tid, &call, extra);
@@ -262,5 +266,16 @@ fn descriptor(name: &str, args: &[u64; 6]) -> i32 {
         | "epoll_create1" | "timerfd_create" | "setitimer" | "timer_settime" | "alarm" | "poll" | "ppoll"
         | "select" | "pselect6" | "io_uring_setup" | "exit_group" | "close_range" => NONE,
         _ => args[0] as i32,
+    }
+}
+
+/// The descriptor on the other side of a call that moves bytes from one to another; a number that stands for nothing if it
+/// has none.
+fn second_descriptor(name: &str, args: &[u64; 6]) -> i32 {
+    const NONE: i32 = -1;
+    match name {
+        "splice" => args[2] as i32,
+        "sendfile" => args[1] as i32,
+        _ => NONE,
     }
 }

@@ -2,22 +2,20 @@
 
 use super::{LIMIT, Observation, Situation};
 use crate::{
-    error::{HarnessError, Trouble},
+    error::Trouble,
     model::Outcome,
     probes::{
-        clients::{ClientId, Link},
+        clients::ClientId,
         session::{Session, Setup, signal_name},
-        tracer::{End, event::What, ledger::Kind, syscalls::Class, thread::Role},
+        tracer::{End, event::What, syscalls::Class, thread::Role},
     },
     requirements::{
         Context,
         common::{Ended, good, stuck},
+        deaf::stop_up,
     },
 };
-use nix::sys::{
-    signal::Signal,
-    socket::{setsockopt, sockopt},
-};
+use nix::sys::signal::Signal;
 use std::time::Duration;
 
 const WORKERS: usize = 2;
@@ -26,10 +24,8 @@ const CAPACITY: usize = 64;
 /// Tasks that wait behind held workers.
 const QUEUED: usize = 4;
 
-/// What the deaf client asks in one go, less than the queue holds, and how often at most: far more answers than its buffers
-/// hold once those are small.
+/// What the deaf client asks in one go: less than the queue holds.
 const DEAF_BATCH: usize = CAPACITY / 2;
-const DEAF_BATCHES: usize = 100;
 
 /// Starting again may meet somebody who took the port by chance; not twice.
 const PORT_TRIES: usize = 2;
@@ -67,7 +63,7 @@ fn shut_down(context: &Context<'_>, situation: Situation) -> Result<(Observation
         Situation::OneMidTask => hold_with_tasks(&mut session, 1)?,
         Situation::ClientsConnected => {
             session.connect_many(3)?;
-            stop_up(&mut session)?;
+            stop_up(&mut session, DEAF_BATCH)?;
             Vec::new()
         }
     };
@@ -139,37 +135,6 @@ fn knock(session: &mut Session) -> Result<(), Trouble> {
     let newcomer = session.clients.connect()?;
     session.clients.send(newcomer, &good(0));
     session.settle()?;
-    Ok(())
-}
-
-/// A client asks and does not read, until the server cannot send to it any more.
-fn stop_up(session: &mut Session) -> Result<(), Trouble> {
-    let deaf = session.clients.connect_deaf()?;
-    session.until(LIMIT * 5, |session| {
-        session.is_accepted(deaf) || session.clients.get(deaf).link() == Link::Refused
-    })?;
-    shrink_send_buffer(session, deaf)?;
-    let sent = |session: &Session| session.server_side(deaf).map_or(0, |side| side.bytes_out);
-    for _ in 0..DEAF_BATCHES {
-        let before = sent(session);
-        session.clients.send(deaf, &b"hush\n".repeat(DEAF_BATCH));
-        session.settle()?;
-        if sent(session) == before {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Gives the server's side of a connection the smallest send buffer there is, as on a machine with little memory: what
-/// fills it is then kilobytes and not megabytes.
-fn shrink_send_buffer(session: &Session, id: ClientId) -> Result<(), Trouble> {
-    let ledger = session.tracer.ledger();
-    let port = session.clients.get(id).port();
-    let fd = ledger.open().find(|(_, object)| ledger.object(*object).kind == Kind::Connection(Some(port)));
-    let Some(socket) = fd.and_then(|(fd, _)| session.tracer.borrow_fd(fd)) else { return Ok(()) };
-    setsockopt(&socket, sockopt::SndBuf, &1)
-        .map_err(|e| HarnessError::system("make the server's send buffer small", e))?;
     Ok(())
 }
 

@@ -2,7 +2,9 @@
 //!
 //! To add one: write its file, name it in [`REGISTRY`], add its section to `docs/requirements.md` and its points to a quest.
 
+mod c3_destroyed;
 mod c4_descriptors;
+mod c5_workers_stay_off;
 mod common;
 mod deaf;
 mod r1_bounded_queue;
@@ -65,7 +67,9 @@ pub static REGISTRY: &[&dyn Requirement] = &[
     &r6_concurrent_clients::ConcurrentClients,
     &r7_epoll::Epoll,
     &r8_helgrind::NoRaces,
+    &c3_destroyed::Destroyed,
     &c4_descriptors::Descriptors,
+    &c5_workers_stay_off::WorkersStayOff,
 ];
 
 /// Starts the server once and lets it answer one request, so that one that does not start is found out once and not by

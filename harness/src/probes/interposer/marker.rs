@@ -90,6 +90,15 @@ ops! {
     RwlockUnlocked = 44, "OP_RWLOCK_UNLOCKED";
 }
 
+impl Op {
+    /// Whether it is the first or the last thing that happens to a lock, condition variable or semaphore.
+    pub fn makes_or_ends(self) -> bool {
+        use Op::*;
+        let made = matches!(self, MutexInit | CondInit | SemInit | RwlockInit);
+        made || matches!(self, MutexDestroy | CondDestroy | SemDestroy | RwlockDestroy)
+    }
+}
+
 /// One announcement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marker {

@@ -175,8 +175,11 @@ impl Tracer {
 
     /// `worker 1 (tid 8), sendto(fd 7, a client socket) at server.c:120 (flush)`.
     pub fn describe_call(&self, tid: i32, call: &Call) -> String {
-        let what = call.object.map_or("", |id| self.ledger.object(id).kind.words());
-        format!("{}, {}(fd {}{what}){}", self.name(tid), call.name, call.fd(), self.at_place(call.caller))
+        let words = |id: ledger::ObjectId| self.ledger.object(id).kind.words();
+        let what = call.object.map_or("", words);
+        let other = call.second.map_or(String::new(), |id| format!("; on the other side{}", words(id)));
+        let (name, place) = (self.name(tid), self.at_place(call.caller));
+        format!("{name}, {}(fd {}{what}{other}){place}", call.name, call.fd())
     }
 
     /// `fd 7, a client socket, made by accept4 at server.c:80 (accept_clients)`.

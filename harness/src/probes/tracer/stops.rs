@@ -83,7 +83,7 @@ impl Tracer {
         self.seen += 1;
         // Whoever makes so many events repeats itself; what happens once is kept to the end.
         let once = match &what {
-            What::Marker(_) => false,
+            What::Marker(marker) => marker.op.makes_or_ends(),
             What::Call(call) => {
                 call.result >= 0 && matches!(call.class, Class::Accept | Class::Close | Class::Send)
             }

@@ -5,13 +5,14 @@ use crate::{
     error::Trouble,
     probes::{
         clients::{Client, ClientId, Link},
-        session::Session,
+        session::{Session, Settled},
     },
     requirements::{
         common::{ANSWER_DEADLINE, bad, good},
         deaf::stop_up,
     },
 };
+use std::time::Duration;
 
 /// The kinds of client that come while the workers are free.
 pub(super) const EVERY_MANNER: [Manner; 11] = [
@@ -45,6 +46,9 @@ const MID_TASK: [Manner; 8] = [
 
 /// What the deaf client asks in one go.
 const DEAF_BATCH: usize = 48;
+
+/// How long it may take to fill the queue: a server that is still at work then waits for room in its own way.
+const FILLED: Duration = Duration::from_secs(1);
 
 /// A line longer than any request may be.
 const TOO_LONG: usize = 1500;
@@ -155,11 +159,14 @@ impl<'a> Round<'a> {
         self.session.settle()?;
         self.session.tracer.arm_mid_task();
         self.ask(first);
-        self.session.settle()?;
+        let settled = self.session.settle_within(FILLED)?;
         for at in first..self.visits.len() {
             self.leave_at_once(self.visits[at]);
         }
-        self.session.settle()?;
+        // A loop that goes round and round until there is room notices nobody's leaving before that.
+        if matches!(settled, Settled::AtRest(_)) {
+            self.session.settle()?;
+        }
         self.session.tracer.release_all()?;
         self.part(first)
     }

@@ -229,7 +229,7 @@ fn judge(o: &Observation) -> Finding {
         return Finding::fail(
             expected,
             format!(
-                "beside the connections, at least {} descriptors more are open after each round of {} clients",
+                "at least {} other sockets, eventfds and epoll instances more are open after each round of {} clients",
                 o.coming.grown,
                 o.coming.clients / ROUNDS.len()
             ),
@@ -283,10 +283,14 @@ fn judge_end(expected: &str, end: &End) -> Finding {
     let how = if end.ending == Ending::Killed { "SIGTERM killed the process" } else { "the process exited" };
     Finding::fail(
         expected,
-        format!("{situation}: {how} with {} descriptors open", end.open.len()),
+        format!("{situation}: {how} with {}", open_ones(end.open.len())),
         end.open.iter().take(MOST_PLACES).cloned().collect::<Vec<_>>().join("; "),
         "close at the end what was opened at the start, in the opposite order, whatever way led there",
     )
+}
+
+fn open_ones(count: usize) -> String {
+    if count == 1 { "one descriptor open".to_owned() } else { format!("{count} descriptors open") }
 }
 
 #[cfg(test)]

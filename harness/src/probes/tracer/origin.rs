@@ -76,7 +76,8 @@ impl Origin {
         let address = address.checked_sub(self.bias)?;
         let sections = [&b".data"[..], b".bss"].map(|name| loader.get_section_range(name));
         let section = sections.into_iter().flatten().find(|s| (s.begin..s.end).contains(&address))?;
-        // The symbol before the address: of a program without symbols, it may be anything.
+        // The symbol before the address: of a stripped program, which keeps a few, it may be anything.
+        loader.get_section_range(b".symtab")?;
         let symbol = loader.find_symbol_info(address).filter(|symbol| symbol.address() >= section.begin)?;
         let name = addr2line::demangle_auto(symbol.name().into(), None).into_owned();
         match address - symbol.address() {

@@ -13,12 +13,17 @@ pub(super) enum Sort {
 }
 
 impl Sort {
-    pub(super) fn words(self) -> &'static str {
-        match self {
-            Self::Mutex => "mutex",
-            Self::Cond => "condition variable",
-            Self::Sem => "semaphore",
-            Self::Rwlock => "read-write lock",
+    /// One, or several.
+    pub(super) fn words(self, count: usize) -> &'static str {
+        match (self, count) {
+            (Self::Mutex, 1) => "mutex",
+            (Self::Mutex, _) => "mutexes",
+            (Self::Cond, 1) => "condition variable",
+            (Self::Cond, _) => "condition variables",
+            (Self::Sem, 1) => "semaphore",
+            (Self::Sem, _) => "semaphores",
+            (Self::Rwlock, 1) => "read-write lock",
+            (Self::Rwlock, _) => "read-write locks",
         }
     }
 }

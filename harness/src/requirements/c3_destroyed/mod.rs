@@ -8,6 +8,7 @@ use crate::{
     error::Trouble,
     model::{Finding, Id, Outcome},
 };
+use books::Sort;
 
 /// C3.
 pub struct Destroyed;
@@ -38,8 +39,7 @@ impl Situation {
 /// Objects that were used and not destroyed, all made at one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Left {
-    /// `mutex`, and how many of them.
-    sort: &'static str,
+    sort: Sort,
     count: usize,
     /// The variable's name, where it has one.
     name: Option<String>,
@@ -141,7 +141,7 @@ fn judge(o: &Observation) -> Finding {
         let count: usize = o.left.iter().map(|left| left.count).sum();
         let refused =
             first.refused.as_ref().map_or(String::new(), |why| format!(" (destroying it failed: {why})"));
-        let and = if count > 1 { format!(", {count} in all") } else { String::new() };
+        let and = if count > first.count { format!(", {count} in all") } else { String::new() };
         return Finding::fail(
             expected,
             format!("{situation}: {how} without destroying {}{refused}{and}", what(first)),
@@ -152,7 +152,10 @@ fn judge(o: &Observation) -> Finding {
     }
     if o.unknown > 0 {
         return untold(
-            format!("{} C++ locks were used, which never call pthread_mutex_destroy", o.unknown),
+            format!(
+                "the program uses locks of C++ ({} of them), which never call pthread_mutex_destroy",
+                o.unknown
+            ),
             "",
             "nothing to do: std::mutex and std::condition_variable look after themselves",
         );
@@ -174,19 +177,20 @@ fn judge(o: &Observation) -> Finding {
 
 /// `the mutex `queue_lock``, `12 mutexes`.
 fn what(left: &Left) -> String {
+    let sort = left.sort.words(left.count);
     match (&left.name, left.count) {
-        (Some(name), _) => format!("the {} `{name}`", left.sort),
-        (None, 1) => format!("a {}", left.sort),
-        (None, count) => format!("{count} objects of one kind ({})", left.sort),
+        (Some(name), _) => format!("the {sort} `{name}`"),
+        (None, 1) => format!("a {sort}"),
+        (None, count) => format!("{count} {sort}"),
     }
 }
 
 fn place(left: &Left) -> String {
-    let made = match left.made_at.is_empty() {
+    let at = |deed: &str, place: &String| match place.is_empty() {
         true => String::new(),
-        false => format!(", initialised{}", left.made_at),
+        false => format!(", {deed}{place}"),
     };
-    format!("{}{made}, first used{}", what(left), left.used_at)
+    format!("{}{}{}", what(left), at("initialised", &left.made_at), at("first used", &left.used_at))
 }
 
 #[cfg(test)]
@@ -195,7 +199,7 @@ mod tests {
 
     fn left() -> Left {
         Left {
-            sort: "mutex",
+            sort: Sort::Mutex,
             count: 1,
             name: Some("queue_lock".into()),
             made_at: String::new(),
@@ -240,10 +244,7 @@ mod tests {
         assert_eq!(finding.place, "the mutex `queue_lock`, first used at queue.c:12 (push)");
         let on_heap = Left { name: None, count: 3, made_at: " at server.c:8 (add)".into(), ..left() };
         let finding = judge(&Observation { left: vec![on_heap], ..right() });
-        assert!(
-            finding.place.starts_with("3 objects of one kind (mutex), initialised at server.c:8"),
-            "{finding:?}"
-        );
+        assert!(finding.place.starts_with("3 mutexes, initialised at server.c:8"), "{finding:?}");
         assert_eq!(outcome(|o| (o.left, o.ending) = (vec![left()], Ending::Killed)), Outcome::Fail);
     }
 

@@ -16,6 +16,8 @@ use crate::{
     },
 };
 
+use nix::errno::Errno;
+
 /// How many clients of each kind come while the workers are free.
 const EACH: usize = 2;
 
@@ -101,11 +103,11 @@ fn left(session: &Session, books: &Books) -> (Vec<Left>, usize) {
 
 fn describe(session: &Session, thing: &Thing) -> Left {
     Left {
-        sort: thing.sort.words(),
+        sort: thing.sort,
         count: 1,
         name: session.tracer.variable(thing.address),
         made_at: session.tracer.at_place(thing.made_at),
         used_at: session.tracer.at_place(thing.used_at),
-        refused: thing.refused.map(|error| std::io::Error::from_raw_os_error(error).to_string()),
+        refused: thing.refused.map(|error| Errno::from_raw(error).desc().to_owned()),
     }
 }

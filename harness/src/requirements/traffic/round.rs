@@ -44,6 +44,9 @@ const MID_TASK: [Manner; 8] = [
     Manner::ClosedMidTask,
 ];
 
+/// How many clients are connected at once while the workers are free.
+const AT_ONCE: usize = 27;
+
 /// What the deaf client asks in one go.
 const DEAF_BATCH: usize = 48;
 
@@ -122,17 +125,21 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// So many of each kind, with the workers free.
+    /// So many of each kind, with the workers free; not more at once than any server bears.
     pub(super) fn free(&mut self, manners: &[Manner], each: usize) -> Result<(), Trouble> {
         // To see whose connection a reset has cut before it was accepted takes the kernel long.
         let count = |manner| if manner == Manner::NeverWaited { 1 } else { each };
-        let all = manners.iter().flat_map(|manner| std::iter::repeat_n(*manner, count(*manner)));
-        let first = self.arrive(all)?;
-        self.ask(first);
-        for at in first..self.visits.len() {
-            self.leave_at_once(self.visits[at]);
+        let all: Vec<Manner> =
+            manners.iter().flat_map(|manner| std::iter::repeat_n(*manner, count(*manner))).collect();
+        for batch in all.chunks(AT_ONCE) {
+            let first = self.arrive(batch.iter().copied())?;
+            self.ask(first);
+            for at in first..self.visits.len() {
+                self.leave_at_once(self.visits[at]);
+            }
+            self.part(first)?;
         }
-        self.part(first)
+        Ok(())
     }
 
     /// Clients that leave while workers have their tasks.

@@ -1,38 +1,41 @@
-//! A client that does not read: the server comes to a point at which it cannot send to it any more.
+//! A client that asks and does not read, and a server whose buffers for it are small enough to fill.
 
 use crate::{
     error::{HarnessError, Trouble},
     probes::{
         clients::{ClientId, Link},
-        session::Session,
+        session::{Session, Settled},
         tracer::ledger::Kind,
     },
 };
 use nix::sys::socket::{setsockopt, sockopt};
 use std::time::Duration;
 
-const ACCEPT_DEADLINE: Duration = Duration::from_secs(10);
-
-/// How often it asks at most: far more answers than its buffers hold once those are small.
+/// What the deaf client asks in one go, less than the smallest queue holds for which this is used, and how often at most:
+/// far more answers than its buffers hold once those are small.
+const BATCH: usize = 32;
 const BATCHES: usize = 100;
 
-/// Connects a client that asks, `batch` requests in one go, and does not read, until the server cannot send to it any more.
+/// How long the server may take to accept it.
+const ACCEPT: Duration = Duration::from_secs(10);
+
+/// A client that does not read asks `request` again and again, until the server cannot send to it any more.
 ///
 /// # Errors
 ///
 /// As [`Session::until`].
-pub fn stop_up(session: &mut Session, batch: usize) -> Result<ClientId, Trouble> {
+pub fn stop_up(session: &mut Session, request: &[u8]) -> Result<ClientId, Trouble> {
     let deaf = session.clients.connect_deaf()?;
-    session.until(ACCEPT_DEADLINE, |session| {
+    session.until(ACCEPT, |session| {
         session.is_accepted(deaf) || session.clients.get(deaf).link() == Link::Refused
     })?;
     shrink_send_buffer(session, deaf)?;
     let sent = |session: &Session| session.server_side(deaf).map_or(0, |side| side.bytes_out);
     for _ in 0..BATCHES {
         let before = sent(session);
-        session.clients.send(deaf, &b"hush\n".repeat(batch));
-        session.settle()?;
-        if sent(session) == before {
+        session.clients.send(deaf, &request.repeat(BATCH));
+        let settled = session.settle()?;
+        if sent(session) == before || matches!(settled, Settled::Busy(_) | Settled::Ended) {
             break;
         }
     }

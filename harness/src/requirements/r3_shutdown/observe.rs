@@ -24,9 +24,6 @@ const CAPACITY: usize = 64;
 /// Tasks that wait behind held workers.
 const QUEUED: usize = 4;
 
-/// What the deaf client asks in one go: less than the queue holds.
-const DEAF_BATCH: usize = CAPACITY / 2;
-
 /// Starting again may meet somebody who took the port by chance; not twice.
 const PORT_TRIES: usize = 2;
 
@@ -63,7 +60,7 @@ fn shut_down(context: &Context<'_>, situation: Situation) -> Result<(Observation
         Situation::OneMidTask => hold_with_tasks(&mut session, 1)?,
         Situation::ClientsConnected => {
             session.connect_many(3)?;
-            stop_up(&mut session, DEAF_BATCH)?;
+            stop_up(&mut session, b"hush\n")?;
             Vec::new()
         }
     };

@@ -44,11 +44,10 @@ const MID_TASK: [Manner; 8] = [
     Manner::ClosedMidTask,
 ];
 
+const _: () = assert!(MID_TASK.len() <= WORKERS + CAPACITY);
+
 /// How many clients are connected at once while the workers are free.
 const AT_ONCE: usize = 27;
-
-/// What the deaf client asks in one go.
-const DEAF_BATCH: usize = 48;
 
 /// How long it may take to fill the queue: a server that is still at work then waits for room in its own way.
 const FILLED: Duration = Duration::from_secs(1);
@@ -82,7 +81,7 @@ impl<'a> Round<'a> {
                     self.session.clients.reset(client);
                     client
                 }
-                Manner::Deaf => stop_up(self.session, DEAF_BATCH)?,
+                Manner::Deaf => stop_up(self.session, b"hush\n")?,
                 _ => self.session.connect()?,
             };
             let port = self.session.clients.get(client).port();

@@ -4,6 +4,9 @@
 
 mod c1_warnings;
 mod c2_own_pool;
+mod c3_destroyed;
+mod c4_descriptors;
+mod c5_workers_stay_off;
 mod common;
 mod deaf;
 mod h1_no_stranger;
@@ -23,6 +26,7 @@ mod r5_errors;
 mod r6_concurrent_clients;
 mod r7_epoll;
 mod r8_helgrind;
+mod traffic;
 
 use crate::{
     error::Trouble,
@@ -79,6 +83,9 @@ pub static REGISTRY: &[&dyn Requirement] = &[
     &r8_helgrind::NoRaces,
     &c1_warnings::Warnings,
     &c2_own_pool::OwnPool,
+    &c3_destroyed::Destroyed,
+    &c4_descriptors::Descriptors,
+    &c5_workers_stay_off::WorkersStayOff,
     &h1_no_stranger::NoStranger,
     &h2_vanishing::Vanishing,
     &h3_half_closed::HalfClosed,

@@ -28,6 +28,9 @@ pub fn quest_folder() -> PathBuf {
 pub struct Broken {
     pub format_version: u32,
     pub fails: Vec<Id>,
+    /// What cannot be judged of it: a server that does not exit has no end to look at.
+    #[serde(default)]
+    pub inconclusive: Vec<Id>,
     pub why: String,
     pub rarity: String,
     /// What its files are laid over.

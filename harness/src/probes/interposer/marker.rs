@@ -50,7 +50,7 @@ ops! {
     MutexDestroy = 11, "OP_MUTEX_DESTROY";
     /// About to wait for a mutex that another thread holds.
     MutexBlocked = 12, "OP_MUTEX_BLOCKED";
-    /// A mutex was taken.
+    /// A mutex was taken; more: 1 for a spin lock, 0 for a mutex.
     MutexLocked = 13, "OP_MUTEX_LOCKED";
     /// A mutex was released.
     MutexUnlocked = 14, "OP_MUTEX_UNLOCKED";
@@ -88,6 +88,15 @@ ops! {
     RwlockLocked = 43, "OP_RWLOCK_LOCKED";
     /// A read-write lock was released.
     RwlockUnlocked = 44, "OP_RWLOCK_UNLOCKED";
+}
+
+impl Op {
+    /// Whether it is the first or the last thing that happens to a lock, condition variable or semaphore.
+    pub fn makes_or_ends(self) -> bool {
+        use Op::*;
+        let made = matches!(self, MutexInit | CondInit | SemInit | RwlockInit);
+        made || matches!(self, MutexDestroy | CondDestroy | SemDestroy | RwlockDestroy)
+    }
 }
 
 /// One announcement.

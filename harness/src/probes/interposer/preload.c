@@ -609,7 +609,7 @@ EXPORT int pthread_spin_lock(pthread_spinlock_t *lock)
     NEED(pthread_spin_lock);
     int rc = real_pthread_spin_lock(lock);
     if (rc == 0)
-        mark(OP_MUTEX_LOCKED, lock, 0, CALLER);
+        mark(OP_MUTEX_LOCKED, lock, 1, CALLER);
     return rc;
 }
 
@@ -618,7 +618,7 @@ EXPORT int pthread_spin_trylock(pthread_spinlock_t *lock)
     NEED(pthread_spin_trylock);
     int rc = real_pthread_spin_trylock(lock);
     if (rc == 0)
-        mark(OP_MUTEX_LOCKED, lock, 0, CALLER);
+        mark(OP_MUTEX_LOCKED, lock, 1, CALLER);
     return rc;
 }
 

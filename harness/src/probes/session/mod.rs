@@ -135,8 +135,7 @@ impl Session {
     pub fn sent_by(&self, id: ClientId) -> String {
         let connection = self.tracer.ledger().connection(self.clients.get(id).port());
         let last = self.tracer.events().iter().rev().find_map(|event| {
-            let sends =
-                |call: &&Call| call.class == Class::Send && call.result > 0 && call.object == connection;
+            let sends = |call: &&Call| call.result > 0 && call.writes() == connection;
             Some((event.tid, event.call().filter(sends)?))
         });
         match last.filter(|_| connection.is_some()) {

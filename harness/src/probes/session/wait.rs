@@ -225,7 +225,16 @@ impl Session {
     ///
     /// As [`Session::until`].
     pub fn settle(&mut self) -> Result<Settled, Trouble> {
-        let deadline = stretched(DEADLINE);
+        self.settle_within(DEADLINE)
+    }
+
+    /// As [`Session::settle`], with a deadline of the caller's: for one who can go on without it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::until`].
+    pub fn settle_within(&mut self, deadline: Duration) -> Result<Settled, Trouble> {
+        let deadline = stretched(deadline);
         let begun = Instant::now();
         self.watch.restart();
         loop {

@@ -45,6 +45,8 @@ pub struct Call {
     pub args: [u64; 6],
     /// What its descriptor stood for when it was called.
     pub object: Option<ObjectId>,
+    /// What its second descriptor stood for, of a call that moves bytes from one to another (splice, sendfile).
+    pub second: Option<ObjectId>,
     /// The address in the submission's code to which it returns, where that is known.
     pub caller: Option<u64>,
     /// How many events the stream held when it was called: what stands before that had happened by then.
@@ -57,6 +59,24 @@ impl Call {
     /// The error number when it failed.
     pub fn error(&self) -> Option<i32> {
         (-4095..0).contains(&self.result).then_some(-self.result as i32)
+    }
+
+    /// What it takes bytes from, or would, if that is something the ledger knows.
+    pub fn reads(&self) -> Option<ObjectId> {
+        match self.class {
+            Class::Receive => self.object,
+            Class::Send => self.second,
+            _ => None,
+        }
+    }
+
+    /// What it gives bytes to, or would, if that is something the ledger knows.
+    pub fn writes(&self) -> Option<ObjectId> {
+        match self.class {
+            Class::Receive => self.second,
+            Class::Send => self.object,
+            _ => None,
+        }
     }
 
     /// The first argument as a descriptor.

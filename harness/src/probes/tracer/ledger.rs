@@ -47,6 +47,11 @@ impl Kind {
         }
     }
 
+    /// Whether a server must close it: it makes these for its clients and its loop.
+    pub fn is_to_be_closed(self) -> bool {
+        self.is_socket() || matches!(self, Self::Eventfd | Self::Epoll)
+    }
+
     /// Whether bytes of a client go through it.
     pub fn is_socket(self) -> bool {
         matches!(self, Self::Socket | Self::Listener | Self::Connection(_))
@@ -75,6 +80,8 @@ pub struct Object {
     pub made_with: &'static str,
     /// The port that it was bound to, for a network socket.
     pub port: Option<u16>,
+    /// The address in the submission's code at which it was made, where that is known.
+    pub made_at: Option<u64>,
     /// How many descriptors stand for it now.
     pub open: usize,
     /// Bytes read from it and taken out of it, in all.
@@ -159,12 +166,12 @@ impl Ledger {
             _ => None,
         };
         if let Some((kind, fd)) = new {
-            self.make(kind, fd, tid, call.name);
+            self.make(kind, fd, tid, call);
         }
         match call.class {
             Class::Pipe => {
                 for fd in extra.pair.into_iter().flatten() {
-                    self.make(Kind::Pipe, fd, tid, call.name);
+                    self.make(Kind::Pipe, fd, tid, call);
                 }
             }
             Class::Bind => {
@@ -180,14 +187,13 @@ impl Ledger {
             Class::Duplicate if call.name != "fcntl" || is_dup(call.args[1]) => {
                 self.link(call.result as i32, call.object);
             }
-            Class::Receive => {
-                if let Some(id) = call.object.filter(|_| !is_peek(call)) {
-                    self.objects[id].bytes_in += extra.bytes.unwrap_or(call.result as u64);
+            Class::Receive | Class::Send => {
+                let bytes = extra.bytes.unwrap_or(call.result as u64);
+                if let Some(id) = call.reads().filter(|_| !is_peek(call)) {
+                    self.objects[id].bytes_in += bytes;
                 }
-            }
-            Class::Send => {
-                if let Some(id) = call.object {
-                    self.objects[id].bytes_out += extra.bytes.unwrap_or(call.result as u64);
+                if let Some(id) = call.writes() {
+                    self.objects[id].bytes_out += bytes;
                 }
             }
             Class::EpollControl => self.watch(call, extra.mask),
@@ -202,12 +208,13 @@ impl Ledger {
         }
     }
 
-    fn make(&mut self, kind: Kind, fd: i32, tid: i32, call: &'static str) {
+    fn make(&mut self, kind: Kind, fd: i32, tid: i32, call: &Call) {
         self.objects.push(Object {
             kind,
             first_fd: fd,
             made_by: tid,
-            made_with: call,
+            made_with: call.name,
+            made_at: call.caller,
             port: None,
             open: 0,
             bytes_in: 0,
@@ -277,7 +284,7 @@ mod tests {
     use super::*;
 
     fn call(class: Class, name: &'static str, args: [u64; 6], object: Option<ObjectId>, result: i64) -> Call {
-        Call { name, class, args, object, caller: None, entered: 0, result }
+        Call { name, class, args, object, second: None, caller: None, entered: 0, result }
     }
 
     /// A ledger after the call, made with whatever its first argument stands for.
@@ -358,6 +365,19 @@ mod tests {
         after(&mut ledger, Class::Receive, "recvfrom", [7, 0, 100, 0, 0, 0], 10, Extra::default());
         after(&mut ledger, Class::Receive, "read", [7, 0, 100, 0, 0, 0], -11, Extra::default());
         assert_eq!(ledger.object(id).bytes_in, 10);
+    }
+
+    #[test]
+    fn bytes_that_go_from_one_to_another_count_on_both_sides() {
+        let mut ledger = Ledger::default();
+        let from = accepted(&mut ledger, 7, 50_000);
+        let to = accepted(&mut ledger, 8, 50_001);
+        let splice = call(Class::Receive, "splice", [7, 0, 8, 0, 100, 0], Some(from), 10);
+        ledger.leave(1, &Call { second: Some(to), ..splice }, Extra::default());
+        let sendfile = call(Class::Send, "sendfile", [7, 8, 0, 100, 0, 0], Some(from), 3);
+        ledger.leave(1, &Call { second: Some(to), ..sendfile }, Extra::default());
+        let moved = |id| (ledger.object(id).bytes_in, ledger.object(id).bytes_out);
+        assert_eq!((moved(from), moved(to)), ((10, 3), (3, 10)));
     }
 
     #[test]

@@ -82,6 +82,8 @@ pub struct Tracer {
     trespass: Option<Trespass>,
     short_sends: Option<control::ShortSends>,
     struck: Option<Struck>,
+    /// What was open when the process called exit_group(2).
+    left_open: Option<Vec<(i32, ledger::ObjectId)>>,
     end: Option<(End, Duration)>,
 }
 
@@ -112,6 +114,7 @@ impl Tracer {
             trespass: None,
             short_sends: None,
             struck: None,
+            left_open: None,
             end: None,
         })
     }
@@ -191,8 +194,18 @@ impl Tracer {
 
     /// `worker 1 (tid 8), sendto(fd 7, a client socket) at server.c:120 (flush)`.
     pub fn describe_call(&self, tid: i32, call: &Call) -> String {
-        let what = call.object.map_or("", |id| self.ledger.object(id).kind.words());
-        format!("{}, {}(fd {}{what}){}", self.name(tid), call.name, call.fd(), self.at_place(call.caller))
+        let words = |id: ledger::ObjectId| self.ledger.object(id).kind.words();
+        let what = call.object.map_or("", words);
+        let other = call.second.map_or(String::new(), |id| format!("; on the other side{}", words(id)));
+        let (name, place) = (self.name(tid), self.at_place(call.caller));
+        format!("{name}, {}(fd {}{what}{other}){place}", call.name, call.fd())
+    }
+
+    /// `fd 7, a client socket, made by accept4 at server.c:80 (accept_clients)`.
+    pub fn describe_object(&self, id: ledger::ObjectId) -> String {
+        let object = self.ledger.object(id);
+        let (fd, what, made_with) = (object.first_fd, object.kind.words(), object.made_with);
+        format!("fd {fd}{what}, made by {made_with}{}", self.at_place(object.made_at))
     }
 
     /// The id of the main thread, which is the process's.
@@ -203,6 +216,29 @@ impl Tracer {
     /// What the server's descriptors stand for.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// The descriptors that were open when the process began to end by itself; of one that was killed, or is alive, those
+    /// that are open now.
+    pub fn left_open(&self) -> Vec<(i32, ledger::ObjectId)> {
+        self.left_open.clone().unwrap_or_else(|| self.ledger.open().collect())
+    }
+
+    /// `queue_lock`, or `pool+40`: the variable of the submission's program that lies at an address, as far as its symbol
+    /// table tells; nothing for an address on the heap or a stack.
+    pub fn variable(&self, address: u64) -> Option<String> {
+        self.origin.as_ref()?.variable(address)
+    }
+
+    /// Whether an address lies in the submission's own code, not in a library's.
+    pub fn is_own(&self, address: u64) -> bool {
+        self.origin.as_ref().is_some_and(|origin| origin.is_own(address))
+    }
+
+    /// Whether one of these words stands in the submission's executable: the name of a library or a section tells of the
+    /// language that it is written in.
+    pub fn mentions(&self, words: &[&str]) -> bool {
+        self.origin.as_ref().is_some_and(|origin| origin.mentions(words))
     }
 
     /// Time since the launch.

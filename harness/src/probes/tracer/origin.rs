@@ -53,7 +53,7 @@ impl Origin {
     }
 
     /// Whether an address lies in the submission's code.
-    fn is_own(&self, address: u64) -> bool {
+    pub fn is_own(&self, address: u64) -> bool {
         self.code.iter().any(|range| range.contains(&address))
     }
 
@@ -77,12 +77,38 @@ impl Origin {
         (0..STRETCHES).find_map(|n| self.caller(tid, stack + n * WORDS as u64 * 8))
     }
 
+    fn loader(&self) -> Option<&Loader> {
+        self.loader.get_or_init(|| Loader::new(&self.executable).ok()).as_ref()
+    }
+
+    /// `queue_lock`, or `pool+40`: the variable at an address, where the symbol table has one.
+    pub fn variable(&self, address: u64) -> Option<String> {
+        let loader = self.loader()?;
+        let address = address.checked_sub(self.bias)?;
+        let sections = [&b".data"[..], b".bss"].map(|name| loader.get_section_range(name));
+        let section = sections.into_iter().flatten().find(|s| (s.begin..s.end).contains(&address))?;
+        // The symbol before the address: of a stripped program, which keeps a few, it may be anything.
+        loader.get_section_range(b".symtab")?;
+        let symbol = loader.find_symbol_info(address).filter(|symbol| symbol.address() >= section.begin)?;
+        let name = addr2line::demangle_auto(symbol.name().into(), None).into_owned();
+        match address - symbol.address() {
+            0 => Some(name),
+            offset => Some(format!("{name}+{offset}")),
+        }
+    }
+
+    /// Whether one of these words stands in the executable.
+    pub fn mentions(&self, words: &[&str]) -> bool {
+        let bytes = std::fs::read(&self.executable).unwrap_or_default();
+        words.iter().any(|word| bytes.windows(word.len()).any(|window| window == word.as_bytes()))
+    }
+
     /// `file.c:12 (function)` for an address to which a call returns.
     pub fn place(&self, return_address: u64) -> Option<String> {
         if !self.is_own(return_address) {
             return None;
         }
-        let loader = self.loader.get_or_init(|| Loader::new(&self.executable).ok()).as_ref()?;
+        let loader = self.loader()?;
         // The call itself lies before the address to which it returns.
         let address = return_address - self.bias - 1;
         let mut frames = loader.find_frames(address).ok()?;

@@ -98,7 +98,7 @@ impl Tracer {
         self.seen += 1;
         // Whoever makes so many events repeats itself; what happens once is kept to the end.
         let once = match &what {
-            What::Marker(_) => false,
+            What::Marker(marker) => marker.op.makes_or_ends(),
             What::Call(call) => {
                 call.result >= 0 && matches!(call.class, Class::Accept | Class::Close | Class::Send)
             }
@@ -202,13 +202,17 @@ impl Tracer {
         if call.class == Class::ExitGroup && of_server {
             self.log(tid, What::ExitGroup(args[0] as i32));
         }
+        if of_server && call.class == Class::ExitGroup && self.left_open.is_none() {
+            self.left_open = Some(self.ledger.open().collect());
+        }
         let object = of_server.then(|| self.ledger.at(descriptor(call.name, &args))).flatten();
+        let second = of_server.then(|| self.ledger.at(second_descriptor(call.name, &args))).flatten();
         if of_server {
             self.ledger.enter(call.name, &args);
         }
         let cut = self.cut_short(tid, call, &args, object);
         let Some(thread) = self.threads.get_mut(&tid) else { return };
-        thread.inside = Some(Inside { call, args, object, caller, entered: self.seen, cut });
+        thread.inside = Some(Inside { call, args, object, second, caller, entered: self.seen, cut });
         if object.is_some() {
             thread.hold.decide(Candidate::Call(call.name, call.class), thread.locks.len());
         }
@@ -227,13 +231,13 @@ impl Tracer {
         let Some(inside) = thread.inside.take() else { return };
         let of_server = thread.role != Role::Child;
         let Some(result) = ptrace::result(tid) else { return };
-        let Inside { call, args, object, caller, entered, cut } = inside;
+        let Inside { call, args, object, second, caller, entered, cut } = inside;
         if cut {
             ptrace::set_third_argument(tid, args[2]);
         }
         thread.hold.decide(Candidate::Return(call.name, call.class), thread.locks.len());
         self.alarms |= of_server && call.class == Class::Alarm && result >= 0;
-        let call = Call { name: call.name, class: call.class, args, object, caller, entered, result };
+        let call = Call { name: call.name, class: call.class, args, object, second, caller, entered, result };
         if of_server {
             let extra = self.extra(tid, &call);
             self.ledger.leave(tid, &call, extra);
@@ -291,5 +295,16 @@ fn descriptor(name: &str, args: &[u64; 6]) -> i32 {
         | "epoll_create1" | "timerfd_create" | "setitimer" | "timer_settime" | "alarm" | "poll" | "ppoll"
         | "select" | "pselect6" | "io_uring_setup" | "exit_group" | "close_range" => NONE,
         _ => args[0] as i32,
+    }
+}
+
+/// The descriptor on the other side of a call that moves bytes from one to another; a number that stands for nothing if it
+/// has none.
+fn second_descriptor(name: &str, args: &[u64; 6]) -> i32 {
+    const NONE: i32 = -1;
+    match name {
+        "splice" => args[2] as i32,
+        "sendfile" => args[1] as i32,
+        _ => NONE,
     }
 }

@@ -76,12 +76,14 @@ traced! {
     SYS_accept4 "accept4" Accept;
     SYS_read "read" Receive;
     SYS_readv "readv" Receive;
+    SYS_preadv2 "preadv2" Receive;
     SYS_recvfrom "recvfrom" Receive;
     SYS_recvmsg "recvmsg" Receive;
     SYS_recvmmsg "recvmmsg" Receive;
     SYS_splice "splice" Receive;
     SYS_write "write" Send;
     SYS_writev "writev" Send;
+    SYS_pwritev2 "pwritev2" Send;
     SYS_sendto "sendto" Send;
     SYS_sendmsg "sendmsg" Send;
     SYS_sendmmsg "sendmmsg" Send;

@@ -63,6 +63,8 @@ pub struct Inside {
     pub args: [u64; 6],
     /// What its descriptor stood for.
     pub object: Option<ObjectId>,
+    /// What its second descriptor stood for.
+    pub second: Option<ObjectId>,
     /// The address in the submission's code to which it returns, where that is known.
     pub caller: Option<u64>,
     /// How many events the stream held when it was made.

@@ -91,8 +91,9 @@ fn kind(session: &Session, call: &Call) -> Option<Kind> {
 fn foreign_calls(session: &Session) -> Vec<String> {
     let main = session.tracer.main();
     let socket_call = |call: &Call| {
+        let on = [call.object, call.second].into_iter().flatten();
         matches!(call.class, Class::Accept | Class::Receive | Class::Send | Class::Shutdown)
-            && kind(session, call).is_some_and(Kind::is_socket)
+            && on.map(|id| session.tracer.ledger().object(id).kind).any(Kind::is_socket)
     };
     calls(session)
         .filter(|(tid, call)| *tid != main && socket_call(call))

@@ -6,10 +6,14 @@ use crate::{
     probes::{
         clients::{ClientId, Link},
         session::{Session, Wait},
-        tracer::At,
+        tracer::{
+            At,
+            ledger::{Kind, ObjectId},
+            syscalls::Class,
+        },
     },
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// What the worker answers to bad input.
 pub const REJECTED: &[u8] = b"ERROR: invalid input";
@@ -93,6 +97,30 @@ pub fn wait_for_answers(session: &mut Session, ids: &[ClientId], answers: usize)
             client.answers() >= answers || matches!(client.link(), Link::Ended | Link::Reset | Link::Refused)
         })
     })
+}
+
+/// The epoll instances on which the main thread waits or has waited, and those that these watch.
+pub fn epolls_of_main(session: &Session) -> BTreeSet<ObjectId> {
+    let main = session.tracer.main();
+    let ledger = session.tracer.ledger();
+    let waits = |class: Class| class == Class::EpollWait;
+    let came_back = session.tracer.events().iter().filter(|event| event.tid == main).filter_map(|e| e.call());
+    let inside = session.tracer.thread(main).and_then(|thread| thread.inside);
+    let mut found: BTreeSet<ObjectId> = came_back
+        .filter(|call| waits(call.class))
+        .filter_map(|call| call.object)
+        .chain(inside.filter(|inside| waits(inside.call.class)).and_then(|inside| inside.object))
+        .collect();
+    loop {
+        let is_watched =
+            |id: &ObjectId| ledger.object(*id).watches.iter().any(|watch| found.contains(&watch.epoll));
+        let instances = ledger.objects().filter(|(_, object)| object.kind == Kind::Epoll).map(|(id, _)| id);
+        let inner: Vec<ObjectId> = instances.filter(|id| !found.contains(id) && is_watched(id)).collect();
+        if inner.is_empty() {
+            return found;
+        }
+        found.extend(inner);
+    }
 }
 
 /// What every thread was doing when a wait ended without its goal; empty when it reached it.

@@ -2,6 +2,10 @@
 //!
 //! To add one: write its file, name it in [`REGISTRY`], add its section to `docs/requirements.md` and its points to a quest.
 
+mod b1_signal;
+mod b2_dynamic_pool;
+mod b3_timeout;
+mod b4_stats;
 mod common;
 mod r1_bounded_queue;
 mod r2_fixed_pool;
@@ -62,6 +66,10 @@ pub static REGISTRY: &[&dyn Requirement] = &[
     &r6_concurrent_clients::ConcurrentClients,
     &r7_epoll::Epoll,
     &r8_helgrind::NoRaces,
+    &b1_signal::Signal,
+    &b2_dynamic_pool::DynamicPool,
+    &b3_timeout::Timeout,
+    &b4_stats::Stats,
 ];
 
 /// Starts the server once and lets it answer one request, so that one that does not start is found out once and not by

@@ -5,9 +5,11 @@ use crate::{
     model::Finding,
     probes::{
         clients::{ClientId, Link},
+        interposer::Op,
         session::{Session, Wait},
         tracer::{
             At,
+            event::{Event, What},
             ledger::{Kind, ObjectId},
             syscalls::Class,
         },
@@ -72,6 +74,30 @@ pub fn all_held(session: &Session) -> bool {
 /// could only be held at its next system call may have left its result already, where an attentive loop finds it.
 pub fn held_before_results(held: &[(i32, At)]) -> bool {
     held.iter().all(|(_, at)| *at == At::Release)
+}
+
+/// Whether somebody is held who came back from a wait with a time limit although nobody had signalled: it may have found
+/// nothing to do, and not be in the middle of a task.
+pub fn held_without_work(session: &Session) -> bool {
+    session.tracer.held().iter().any(|(tid, _)| woke_by_itself(session.tracer.events(), *tid))
+}
+
+fn woke_by_itself(events: &[Event], tid: i32) -> bool {
+    let marker = |event: &Event| match event.what {
+        What::Marker(marker) => Some(marker),
+        _ => None,
+    };
+    let last = |upto: usize, ops: &[Op]| {
+        let own = |event: &Event| marker(event).filter(|marker| event.tid == tid && ops.contains(&marker.op));
+        events[..upto].iter().enumerate().rev().find_map(|(at, event)| Some((at, own(event)?)))
+    };
+    let Some((woken, of)) = last(events.len(), &[Op::CondWoken]) else { return false };
+    let Some((began, wait)) = last(woken, &[Op::CondWait, Op::CondTimedWait]) else { return false };
+    let signalled = events[began..woken]
+        .iter()
+        .filter_map(marker)
+        .any(|marker| marker.object == of.object && matches!(marker.op, Op::CondSignal | Op::CondBroadcast));
+    wait.op == Op::CondTimedWait && !signalled
 }
 
 /// The processor turns of all workers together: if they do not grow, no worker ran.
@@ -161,4 +187,27 @@ pub fn not_yet(expected: &str, what: &str, doing: &str) -> Finding {
         doing,
         "run the check again on a machine that is less busy; if it stays so, look for a task that takes very long",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probes::interposer::Marker;
+
+    #[test]
+    fn a_wait_that_ended_by_itself_is_told_from_one_that_was_signalled() {
+        let told = |ops: &[(i32, Op)]| {
+            let event = |(tid, op): &(i32, Op)| Event {
+                at: Duration::ZERO,
+                tid: *tid,
+                what: What::Marker(Marker { op: *op, c11: false, object: 0x20, more: 0, caller: 0 }),
+            };
+            let events: Vec<Event> = ops.iter().map(event).collect();
+            woke_by_itself(&events, 8)
+        };
+        assert!(told(&[(8, Op::CondTimedWait), (8, Op::CondWoken), (8, Op::MutexUnlocked)]));
+        assert!(!told(&[(8, Op::CondTimedWait), (7, Op::CondSignal), (8, Op::CondWoken)]));
+        assert!(!told(&[(8, Op::CondWait), (8, Op::CondWoken)]));
+        assert!(!told(&[(9, Op::CondTimedWait), (9, Op::CondWoken), (8, Op::MutexUnlocked)]));
+    }
 }

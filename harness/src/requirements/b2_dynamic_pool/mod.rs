@@ -113,8 +113,9 @@ impl Requirement for DynamicPool {
             };
             let seen = judge(&o);
             let slow = seen.outcome == Outcome::Fail && o.shrank.is_some_and(|took| took > LIMIT);
+            let again = slow || seen.outcome == Outcome::Inconclusive;
             finding = Some(seen);
-            if !slow {
+            if !again {
                 break;
             }
         }

@@ -10,7 +10,7 @@ use crate::{
     },
     requirements::{
         Context,
-        common::{Ended, good, held_before_results, stuck, wait_for_answers},
+        common::{Ended, good, held_before_results, held_without_work, stuck, wait_for_answers},
     },
 };
 use nix::sys::signal::Signal;
@@ -117,11 +117,13 @@ impl Run {
                 self.session.settle()?;
                 step = self.step(number + 1, before);
             }
+            let held = self.session.tracer.held();
+            o.held &= held.len() > number.min(MIN - 1)
+                && held_before_results(&held)
+                && !held_without_work(&self.session);
             o.most = o.most.max(step.after);
             let wrong = judge_step(&step).is_some();
             o.growth.push(step);
-            let held = self.session.tracer.held();
-            o.held &= held.len() > number.min(MIN - 1) && held_before_results(&held);
             if wrong || !o.held {
                 break;
             }
@@ -226,10 +228,13 @@ impl Run {
 
     /// SIGTERM with a task in every worker's hand, more of them than at the start.
     fn stop(&mut self, o: &mut Observation) -> Result<(), Trouble> {
-        let ids = self.grow(FEWER, o)?;
-        if is_wrong(o) {
-            return Ok(());
+        // Idle workers may be leaving meanwhile: who comes and goes now is not looked at.
+        let ids = self.session.connect_many(FEWER)?;
+        self.session.tracer.arm_mid_task();
+        for (number, id) in ids.iter().enumerate() {
+            self.session.clients.send(*id, &good(number));
         }
+        self.session.settle()?;
         self.session.signal(Signal::SIGTERM)?;
         self.session.settle()?;
         self.session.tracer.release_all()?;

@@ -9,7 +9,7 @@ use crate::{
     },
     requirements::{
         Context,
-        common::{Ended, good, held_before_results, stuck, wait_for_answers},
+        common::{Ended, good, held_before_results, held_without_work, stuck, wait_for_answers},
     },
 };
 use std::time::{Duration, Instant};
@@ -135,7 +135,7 @@ fn scene(session: &mut Session, alone: &[Vec<u8>]) -> Result<Observation, Troubl
     enter(session, ids[1], "the client that has sent two requests", Role::Held, &two, Some(1))?;
     enter(session, ids[4], "the client whose task waits in the queue", Role::Queued, &good(3), Some(3))?;
     let held = session.tracer.held();
-    let held = if held_before_results(&held) { held.len() } else { 0 };
+    let held = if held_before_results(&held) && !held_without_work(session) { held.len() } else { 0 };
 
     let owed: Vec<ClientId> = cast.iter().filter(|it| it.role == Role::Held).map(|it| it.id).collect();
     let wait = session.until_patiently(LONGEST, PATIENCE, |session| {

@@ -11,8 +11,8 @@ use crate::{
     requirements::{
         Context,
         common::{
-            ANSWER_DEADLINE, REJECTED, bad, good, held_before_results, is_result, stuck, wait_for_answers,
-            worker_turns,
+            ANSWER_DEADLINE, REJECTED, bad, good, held_before_results, held_without_work, is_result, stuck,
+            wait_for_answers, worker_turns,
         },
     },
 };
@@ -88,7 +88,7 @@ fn hold(
     session.settle()?;
     let held = session.tracer.held();
     let pool = session.tracer.alive_workers().count() == WORKERS && worker_turns(session) != turns;
-    if held.len() != WORKERS || !held_before_results(&held) {
+    if held.len() != WORKERS || !held_before_results(&held) || held_without_work(session) {
         o.unheld = Some(if pool { Unheld::Invisible } else { Unheld::NoPool });
         return Ok(false);
     }

@@ -5,11 +5,17 @@ use crate::{
     model::Finding,
     probes::{
         clients::{ClientId, Link},
+        interposer::Op,
         session::{Session, Wait, signal_name},
-        tracer::{At, End, event::What},
+        tracer::{
+            At, End,
+            event::{Event, What},
+            ledger::{Kind, ObjectId},
+            syscalls::Class,
+        },
     },
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// What the worker answers to bad input.
 pub const REJECTED: &[u8] = b"ERROR: invalid input";
@@ -71,6 +77,30 @@ pub fn held_before_results(held: &[(i32, At)]) -> bool {
     held.iter().all(|(_, at)| *at == At::Release)
 }
 
+/// Whether somebody is held who came back from a wait with a time limit although nobody had signalled: it may have found
+/// nothing to do, and not be in the middle of a task.
+pub fn held_without_work(session: &Session) -> bool {
+    session.tracer.held().iter().any(|(tid, _)| woke_by_itself(session.tracer.events(), *tid))
+}
+
+fn woke_by_itself(events: &[Event], tid: i32) -> bool {
+    let marker = |event: &Event| match event.what {
+        What::Marker(marker) => Some(marker),
+        _ => None,
+    };
+    let last = |upto: usize, ops: &[Op]| {
+        let own = |event: &Event| marker(event).filter(|marker| event.tid == tid && ops.contains(&marker.op));
+        events[..upto].iter().enumerate().rev().find_map(|(at, event)| Some((at, own(event)?)))
+    };
+    let Some((woken, of)) = last(events.len(), &[Op::CondWoken]) else { return false };
+    let Some((began, wait)) = last(woken, &[Op::CondWait, Op::CondTimedWait]) else { return false };
+    let signalled = events[began..woken]
+        .iter()
+        .filter_map(marker)
+        .any(|marker| marker.object == of.object && matches!(marker.op, Op::CondSignal | Op::CondBroadcast));
+    wait.op == Op::CondTimedWait && !signalled
+}
+
 /// The processor turns of all workers together: if they do not grow, no worker ran.
 pub fn worker_turns(session: &Session) -> u64 {
     session
@@ -93,6 +123,30 @@ pub fn wait_for_answers(session: &mut Session, ids: &[ClientId], answers: usize)
             client.answers() >= answers || matches!(client.link(), Link::Ended | Link::Reset | Link::Refused)
         })
     })
+}
+
+/// The epoll instances on which the main thread waits or has waited, and those that these watch.
+pub fn epolls_of_main(session: &Session) -> BTreeSet<ObjectId> {
+    let main = session.tracer.main();
+    let ledger = session.tracer.ledger();
+    let waits = |class: Class| class == Class::EpollWait;
+    let came_back = session.tracer.events().iter().filter(|event| event.tid == main).filter_map(|e| e.call());
+    let inside = session.tracer.thread(main).and_then(|thread| thread.inside);
+    let mut found: BTreeSet<ObjectId> = came_back
+        .filter(|call| waits(call.class))
+        .filter_map(|call| call.object)
+        .chain(inside.filter(|inside| waits(inside.call.class)).and_then(|inside| inside.object))
+        .collect();
+    loop {
+        let is_watched =
+            |id: &ObjectId| ledger.object(*id).watches.iter().any(|watch| found.contains(&watch.epoll));
+        let instances = ledger.objects().filter(|(_, object)| object.kind == Kind::Epoll).map(|(id, _)| id);
+        let inner: Vec<ObjectId> = instances.filter(|id| !found.contains(id) && is_watched(id)).collect();
+        if inner.is_empty() {
+            return found;
+        }
+        found.extend(inner);
+    }
 }
 
 /// What every thread was doing when a wait ended without its goal; empty when it reached it.
@@ -148,4 +202,27 @@ pub fn not_yet(expected: &str, what: &str, doing: &str) -> Finding {
         doing,
         "run the check again on a machine that is less busy; if it stays so, look for a task that takes very long",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probes::interposer::Marker;
+
+    #[test]
+    fn a_wait_that_ended_by_itself_is_told_from_one_that_was_signalled() {
+        let told = |ops: &[(i32, Op)]| {
+            let event = |(tid, op): &(i32, Op)| Event {
+                at: Duration::ZERO,
+                tid: *tid,
+                what: What::Marker(Marker { op: *op, c11: false, object: 0x20, more: 0, caller: 0 }),
+            };
+            let events: Vec<Event> = ops.iter().map(event).collect();
+            woke_by_itself(&events, 8)
+        };
+        assert!(told(&[(8, Op::CondTimedWait), (8, Op::CondWoken), (8, Op::MutexUnlocked)]));
+        assert!(!told(&[(8, Op::CondTimedWait), (7, Op::CondSignal), (8, Op::CondWoken)]));
+        assert!(!told(&[(8, Op::CondWait), (8, Op::CondWoken)]));
+        assert!(!told(&[(9, Op::CondTimedWait), (9, Op::CondWoken), (8, Op::MutexUnlocked)]));
+    }
 }

@@ -2,6 +2,10 @@
 //!
 //! To add one: write its file, name it in [`REGISTRY`], add its section to `docs/requirements.md` and its points to a quest.
 
+mod b1_signal;
+mod b2_dynamic_pool;
+mod b3_timeout;
+mod b4_stats;
 mod c1_warnings;
 mod c2_own_pool;
 mod c3_destroyed;
@@ -86,6 +90,10 @@ pub static REGISTRY: &[&dyn Requirement] = &[
     &c3_destroyed::Destroyed,
     &c4_descriptors::Descriptors,
     &c5_workers_stay_off::WorkersStayOff,
+    &b1_signal::Signal,
+    &b2_dynamic_pool::DynamicPool,
+    &b3_timeout::Timeout,
+    &b4_stats::Stats,
     &h1_no_stranger::NoStranger,
     &h2_vanishing::Vanishing,
     &h3_half_closed::HalfClosed,

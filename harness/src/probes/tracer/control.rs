@@ -94,6 +94,14 @@ impl Tracer {
         }
     }
 
+    /// Holds this thread, once, at its next stop at which it holds no lock: a worker that sleeps because it has nothing to
+    /// do is held where it has released the lock after its wait, whatever ended that.
+    pub fn arm_next_release(&mut self, tid: i32) {
+        if let Some(thread) = self.threads.get_mut(&tid).filter(|t| t.ended.is_none() && !t.is_held()) {
+            thread.hold.arm(Rc::default(), false);
+        }
+    }
+
     /// Holds nobody else from now on; who is held stays held.
     pub fn disarm(&mut self) {
         self.arm_newcomers = false;

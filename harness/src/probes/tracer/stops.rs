@@ -174,6 +174,7 @@ impl Tracer {
                 if let Some(made) = made_last.and_then(|made| self.threads.get_mut(&made)) {
                     made.handle = Some(marker.object);
                     made.made_at = Some(marker.caller);
+                    made.routine = Some(marker.more);
                     made.detached = marker.op == Op::ThreadCreatedDetached;
                 }
             }
@@ -293,7 +294,7 @@ fn descriptor(name: &str, args: &[u64; 6]) -> i32 {
     match name {
         "socket" | "socketpair" | "pipe" | "pipe2" | "eventfd" | "eventfd2" | "epoll_create"
         | "epoll_create1" | "timerfd_create" | "setitimer" | "timer_settime" | "alarm" | "poll" | "ppoll"
-        | "select" | "pselect6" | "io_uring_setup" | "exit_group" | "close_range" => NONE,
+        | "select" | "pselect6" | "io_uring_setup" | "rt_sigreturn" | "exit_group" | "close_range" => NONE,
         _ => args[0] as i32,
     }
 }

@@ -44,6 +44,8 @@ pub enum Class {
     Alarm,
     /// Sets up io_uring, whose I/O no tracer can attribute to a thread.
     Uring,
+    /// Leaves a signal handler.
+    SignalReturn,
     /// Ends the whole process.
     ExitGroup,
 }
@@ -126,6 +128,7 @@ traced! {
     #[cfg(target_arch = "x86_64")]
     SYS_alarm "alarm" Alarm;
     SYS_io_uring_setup "io_uring_setup" Uring;
+    SYS_rt_sigreturn "rt_sigreturn" SignalReturn;
     SYS_exit_group "exit_group" ExitGroup;
 }
 

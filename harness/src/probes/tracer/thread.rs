@@ -92,6 +92,8 @@ pub struct Thread {
     pub handle: Option<u64>,
     /// The address in the submission's code at which it was made.
     pub made_at: Option<u64>,
+    /// Its start routine, once the thread that made it has announced it.
+    pub routine: Option<u64>,
     /// Somebody joined it.
     pub joined: bool,
     /// Nobody can join it.
@@ -124,6 +126,7 @@ impl Thread {
             reaped: false,
             handle: None,
             made_at: None,
+            routine: None,
             joined: false,
             detached: false,
             locks: Vec::new(),

@@ -15,10 +15,10 @@ use crate::{
     },
     requirements::{
         Context,
-        common::{Ended, good, stuck, wait_for_answers, worker_turns},
+        common::{Ended, epolls_of_main, good, stuck, wait_for_answers, worker_turns},
     },
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     let mut session = Session::launch(context.program, &Setup::new(WORKERS, 64))?;
@@ -108,30 +108,10 @@ fn is_worker_write(session: &Session, tid: i32, call: &Call, of: Kind) -> bool {
         && kind(session, call) == Some(of)
 }
 
-/// These epoll instances and those that they watch.
-fn with_inner(session: &Session, mut waited_on: BTreeSet<ObjectId>) -> BTreeSet<ObjectId> {
-    let ledger = session.tracer.ledger();
-    loop {
-        let is_watched =
-            |id: &ObjectId| ledger.object(*id).watches.iter().any(|watch| waited_on.contains(&watch.epoll));
-        let instances = ledger.objects().filter(|(_, object)| object.kind == Kind::Epoll).map(|(id, _)| id);
-        let inner: Vec<ObjectId> = instances.filter(|id| !waited_on.contains(id) && is_watched(id)).collect();
-        if inner.is_empty() {
-            return waited_on;
-        }
-        waited_on.extend(inner);
-    }
-}
-
 fn eventfds(session: &Session) -> Vec<Eventfd> {
     let main = session.tracer.main();
     let ledger = session.tracer.ledger();
-    let waited_on: BTreeSet<ObjectId> = calls(session)
-        .filter(|(tid, call)| *tid == main && call.class == Class::EpollWait)
-        .filter_map(|(_, call)| call.object)
-        .chain(session.tracer.thread(main).and_then(|t| t.inside).and_then(|inside| inside.object))
-        .collect();
-    let waited_on = with_inner(session, waited_on);
+    let waited_on = epolls_of_main(session);
     let mut written: Vec<ObjectId> = Vec::new();
     let mut found = Vec::new();
     for (tid, call) in

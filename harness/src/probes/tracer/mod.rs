@@ -66,6 +66,9 @@ pub struct Tracer {
     /// A timer was set that ends by a signal.
     alarms: bool,
     arm_newcomers: bool,
+    /// The threads whose next wait is to end at once: for this condition variable, or for any.
+    spurious: BTreeMap<i32, Option<u64>>,
+    clock_locks: bool,
     end: Option<(End, Duration)>,
 }
 
@@ -93,6 +96,8 @@ impl Tracer {
             markers: false,
             alarms: false,
             arm_newcomers: false,
+            spurious: BTreeMap::new(),
+            clock_locks: false,
             end: None,
         })
     }

@@ -156,6 +156,23 @@ pub fn result(tid: i32) -> Option<i64> {
     Some(unsafe { info.u.exit }.sval)
 }
 
+/// Leaves out the call at whose entry a thread is stopped, and gives it this result. False where that cannot be done.
+#[cfg(target_arch = "x86_64")]
+pub fn answer(tid: i32, result: u64) -> bool {
+    const NO_CALL: u64 = u64::MAX;
+    let pid = Pid::from_raw(tid);
+    let Ok(mut registers) = ptrace::getregs(pid) else { return false };
+    registers.orig_rax = NO_CALL;
+    registers.rax = result;
+    ptrace::setregs(pid, registers).is_ok()
+}
+
+/// Elsewhere it cannot be done.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn answer(_tid: i32, _result: u64) -> bool {
+    false
+}
+
 /// Reads `N` bytes of a stopped thread's memory.
 pub fn read<const N: usize>(tid: i32, address: u64) -> Option<[u8; N]> {
     let mut bytes = [0; N];

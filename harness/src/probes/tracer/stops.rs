@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::HarnessError,
     probes::{
-        interposer::{MARKER_CALL, Marker, Op},
+        interposer::{MARKER_CALL, Marker, Op, SPURIOUS},
         proc,
     },
 };
@@ -83,14 +83,15 @@ impl Tracer {
         self.seen += 1;
         // Whoever makes so many events repeats itself; what happens once is kept to the end.
         let once = match &what {
-            What::Marker(_) => false,
+            What::Marker(_) | What::Spurious => false,
             What::Call(call) => {
                 call.result >= 0 && matches!(call.class, Class::Accept | Class::Close | Class::Send)
             }
             _ => true,
         };
         if self.events.len() < MOST_EVENTS || (once && self.events.len() < 2 * MOST_EVENTS) {
-            self.events.push(Event { at: self.launched.elapsed(), tid, what });
+            let cpu = self.lock_cpu(tid, &what);
+            self.events.push(Event { at: self.launched.elapsed(), tid, what, cpu });
         }
     }
 
@@ -147,6 +148,9 @@ impl Tracer {
 
     fn at_marker(&mut self, tid: i32, marker: Marker) {
         self.log(tid, What::Marker(marker));
+        if self.is_to_wake_spuriously(tid, &marker) && ptrace::answer(tid, SPURIOUS) {
+            self.log(tid, What::Spurious);
+        }
         self.markers = true;
         let made_last = self.threads.get(&tid).and_then(|t| t.made_last);
         match marker.op {

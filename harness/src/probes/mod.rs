@@ -4,6 +4,7 @@ pub mod bell;
 pub mod clients;
 pub mod helgrind;
 pub mod interposer;
+pub mod locks;
 pub mod machine;
 pub mod plain;
 pub mod proc;

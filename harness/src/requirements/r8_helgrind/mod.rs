@@ -1,16 +1,22 @@
 //! R8: Helgrind finds nothing.
 
+mod discipline;
+mod inside;
 mod observe;
 
+use self::discipline::key;
 use super::{Context, Requirement};
 use crate::{
     error::Trouble,
-    model::{Finding, Id},
+    model::{Finding, Id, Note},
     probes::helgrind::{self, Race},
 };
 
 /// R8.
 pub struct NoRaces;
+
+/// The keys of its notes.
+pub const NOTES: &[&str] = &[key::IO, key::WAIT, key::ORDER, key::COMPUTE, key::SIGNAL, key::WAKE];
 
 const WORKERS: usize = 4;
 const CLIENTS: usize = 30;
@@ -56,6 +62,15 @@ struct Observation {
     ended: Ended,
     answered: usize,
     races: Vec<Race>,
+    notes: Vec<Note>,
+}
+
+/// What the tracer saw.
+struct Inside {
+    synchronisation: Synchronisation,
+    /// How many connections may wait to be accepted.
+    backlog: u64,
+    notes: Vec<Note>,
 }
 
 impl Requirement for NoRaces {
@@ -73,7 +88,9 @@ impl Requirement for NoRaces {
          same time, three times over; then SIGTERM.\n\n\
          Decides: 0 errors. Each error is shown with both accesses, their lines and the variable. A program that \
          synchronises by other means than pthread calls (std::sync in Rust, Go) cannot be judged by Helgrind, \
-         which would report hundreds of races that are none: it gets `inconclusive`, never `fail`."
+         which would report hundreds of races that are none: it gets `inconclusive`, never `fail`.\n\n\
+         Beside the verdict stand notes, which cost nothing: habits with locks that were seen while the server was driven \
+         into a full queue, long tasks, wake-ups for nothing and a shutdown."
     }
 
     fn cost(&self) -> u32 {
@@ -81,29 +98,43 @@ impl Requirement for NoRaces {
     }
 
     fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {
-        let (synchronisation, backlog) = observe::look_inside(context)?;
+        let inside = inside::look_inside(context)?;
+        let Inside { synchronisation, ref notes, .. } = inside;
         if synchronisation == Synchronisation::Unseen {
-            let unseen =
-                Observation { synchronisation, ended: Ended::Exited, answered: 0, races: Vec::new() };
+            let (ended, notes) = (Ended::Exited, notes.clone());
+            let unseen = Observation { synchronisation, ended, answered: 0, races: Vec::new(), notes };
             return Ok(judge(&unseen));
         }
-        let observation = observe::observe(context, synchronisation, backlog);
+        let notes = notes.clone();
+        let observation = observe::observe(context, inside);
         // Asked only when something went wrong: the question takes as long as half the answer.
         let failed =
             observation.as_ref().map_or(true, |seen| seen.ended != Ended::Exited || seen.answered == 0);
         if failed && let Err(missing) = helgrind::usable() {
-            return Ok(Finding::inconclusive(
-                "Helgrind runs the server",
-                missing,
-                "",
-                "install it: apt-get install valgrind libc6-dbg; `quest doctor` says what else is missing",
-            ));
+            let hint =
+                "install it: apt-get install valgrind libc6-dbg; `quest doctor` says what else is missing";
+            let finding = Finding::inconclusive("Helgrind runs the server", missing, "", hint);
+            return Ok(Finding { notes, ..finding });
         }
         Ok(judge(&observation?))
     }
 }
 
 fn judge(o: &Observation) -> Finding {
+    let notes = o.notes.iter().filter(|note| !is_said(note, &o.races)).cloned().collect();
+    Finding { notes, ..verdict(o) }
+}
+
+/// Whether Helgrind's errors say the same.
+fn is_said(note: &Note, races: &[Race]) -> bool {
+    races.iter().any(|race| match note.key.as_str() {
+        key::ORDER => race.kind == "LockOrder",
+        key::SIGNAL => race.accesses.iter().any(|access| access.what.contains("lock is not held")),
+        _ => false,
+    })
+}
+
+fn verdict(o: &Observation) -> Finding {
     let expected = "0 errors from 0 contexts under Helgrind, with 30 mixed clients at once and a SIGTERM";
     let cannot = |why: &str| {
         Finding::inconclusive(
@@ -225,6 +256,7 @@ mod tests {
             ended: Ended::Exited,
             answered: 90,
             races: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -244,6 +276,23 @@ mod tests {
             finding.place.contains("task_queue.c:30 (push)")
                 && finding.place.contains("task_queue.c:44 (push)")
         );
+    }
+
+    #[test]
+    fn a_note_stands_below_a_pass_too_but_not_below_an_error_that_says_the_same() {
+        let note = |key: &str| Note { key: key.into(), text: "text".into(), place: String::new() };
+        let notes = vec![note(key::SIGNAL), note(key::ORDER), note(key::IO)];
+        let keys = |races| {
+            let finding = judge(&Observation { races, notes: notes.clone(), ..clean() });
+            (finding.outcome, finding.notes.into_iter().map(|note| note.key).collect::<Vec<_>>())
+        };
+        let all = [key::SIGNAL, key::ORDER, key::IO].map(str::to_owned).to_vec();
+        assert_eq!(keys(Vec::new()), (Outcome::Pass, all));
+        let said = "pthread_cond_signal: associated lock is not held by calling thread";
+        let signal =
+            Race { kind: "Misc".into(), accesses: vec![access(said, 3)], about: Vec::new(), count: 1 };
+        let order = Race { kind: "LockOrder".into(), accesses: Vec::new(), about: Vec::new(), count: 1 };
+        assert_eq!(keys(vec![signal, order]), (Outcome::Fail, vec![key::IO.to_owned()]));
     }
 
     #[test]

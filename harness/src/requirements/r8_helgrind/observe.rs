@@ -1,13 +1,12 @@
-//! Looks inside once with the tracer, then runs the bare program under Helgrind.
+//! Runs the bare program under Helgrind.
 
-use super::{CLIENTS, CLIENTS_AND_SOME, Ended, Observation, ROUNDS, Synchronisation, WORKERS};
+use super::{CLIENTS, CLIENTS_AND_SOME, Ended, Inside, Observation, ROUNDS, WORKERS};
 use crate::{
     error::Trouble,
     probes::{
         helgrind::{self, Helgrind},
-        interposer::Op,
-        session::{Session, Setup, signal_name},
-        tracer::{End, event::What, syscalls::Class},
+        session::{Setup, signal_name},
+        tracer::End,
     },
     requirements::{
         Context,
@@ -16,52 +15,14 @@ use crate::{
     submission::port,
 };
 use nix::sys::signal::Signal;
-use std::collections::{BTreeMap, BTreeSet};
 
-/// Looks at a few requests under the tracer: which locks do the main thread and the workers share, and how many connections
-/// may wait to be accepted?
-pub(super) fn look_inside(context: &Context<'_>) -> Result<(Synchronisation, u64), Trouble> {
-    let mut session = Session::launch(context.program, &Setup::new(WORKERS, 64))?;
-    let id = session.connect()?;
-    for number in 0..4 {
-        // Whether it is answered is not asked here.
-        let _ = session.ask(id, &good(number))?;
-    }
-    let main = session.tracer.main();
-    let mut users: BTreeMap<(u64, bool), BTreeSet<bool>> = BTreeMap::new();
-    for event in session.tracer.events() {
-        if let What::Marker(marker) = &event.what
-            && matches!(marker.op, Op::MutexLocked | Op::RwlockLocked | Op::SemTaken | Op::SemPosted)
-        {
-            users.entry((marker.object, marker.c11)).or_default().insert(event.tid == main);
-        }
-    }
-    let shared = |c11: bool| users.iter().any(|((_, of_c11), by)| *of_c11 == c11 && by.len() == 2);
-    // Workers that were never given anything still show what they wait for.
-    let waits = session.tracer.alive_workers().any(|t| t.waiting.is_some());
-    let any_c11 = users.keys().any(|(_, c11)| *c11);
-    let synchronisation = match (shared(true), shared(false)) {
-        (true, _) => Synchronisation::C11,
-        (false, true) if waits => Synchronisation::Pthread,
-        (false, true) => Synchronisation::Partly,
-        (false, false) if waits && !any_c11 => Synchronisation::Pthread,
-        (false, false) => Synchronisation::Unseen,
-    };
-    let mut listens =
-        session.tracer.events().iter().filter_map(|e| e.call()).filter(|c| c.class == Class::Listen);
-    Ok((synchronisation, listens.next().map_or(0, |call| call.args[1])))
-}
-
-pub(super) fn observe(
-    context: &Context<'_>,
-    synchronisation: Synchronisation,
-    backlog: u64,
-) -> Result<Observation, Trouble> {
+pub(super) fn observe(context: &Context<'_>, inside: Inside) -> Result<Observation, Trouble> {
+    let Inside { synchronisation, backlog, notes } = inside;
     let port = port::pick()?;
     let args = Setup::new(WORKERS, 64).args(port);
     let mut helgrind = Helgrind::launch(context.program, &args, port)?;
     let mut observation =
-        Observation { synchronisation, ended: Ended::Exited, answered: 0, races: Vec::new() };
+        Observation { synchronisation, ended: Ended::Exited, answered: 0, races: Vec::new(), notes };
     if helgrind.server.connect_when_it_listens(helgrind::DEADLINE)?.is_none() {
         observation.ended = before_sigterm(&helgrind, "did not listen");
         return Ok(observation);

@@ -30,9 +30,6 @@ pub struct Broken {
     pub fails: Vec<Id>,
     pub why: String,
     pub rarity: String,
-    /// The keys of notes that its report must carry too.
-    #[serde(default)]
-    pub notes: Vec<String>,
     /// What its files are laid over.
     #[serde(default = "solution")]
     pub base: String,

@@ -23,11 +23,12 @@ const MOST_OF_IT: Duration = Duration::from_millis(SPIN_MS * 2 / 3);
 /// The lock that all workers compute under, if there is one.
 pub(super) fn note(seen: &Seen, sections: &[Section], words: &Words<'_>) -> Option<Note> {
     let by_hold = || seen.full.as_ref().and_then(|full| answered_under_lock(seen, full));
-    let (taken_at, workers) = by_hold().or_else(|| burnt_under_lock(seen, sections))?;
+    let (taken_at, count) = by_hold().or_else(|| burnt_under_lock(seen, sections))?;
+    let workers = if count == 2 { "both workers".to_owned() } else { format!("all {count} workers") };
     say(
         key::COMPUTE,
         format!(
-            "all {workers} workers compute while they hold one and the same lock, taken{}: so only one of them works at a \
+            "{workers} compute while they hold one and the same lock, taken{}: so only one of them works at a \
              time, and the others wait. Take the task, unlock, then compute.",
             words.at(taken_at)
         ),

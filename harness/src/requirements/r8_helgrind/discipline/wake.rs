@@ -25,10 +25,12 @@ enum Astray {
 /// What the first wake-up led to that was not checked.
 pub(super) fn note(seen: &Seen, words: &Words<'_>) -> Option<Note> {
     let (woken, went_on) = worker(seen).or_else(|| producer(seen))?;
-    let died = seen
-        .died
-        .as_ref()
-        .map_or_else(String::new, |signal| format!(", and in the end {signal} killed the server"));
+    let died = match &seen.died {
+        Some(signal) if !went_on.contains(signal.as_str()) => {
+            format!(", and in the end {signal} killed the server")
+        }
+        _ => String::new(),
+    };
     say(
         key::WAKE,
         format!(
@@ -51,9 +53,7 @@ fn worker(seen: &Seen) -> Option<(&Step, String)> {
             Astray::HandedBack => {
                 "the worker went on as if it had a task, and handed back one that nobody had sent".to_owned()
             }
-            Astray::Killed(signal) => {
-                format!("the worker went on as if it had a task, and got {}", signal_name(signal))
-            }
+            Astray::Killed(signal) => format!("the worker went on, and crashed with {}", signal_name(signal)),
             Astray::Exited => "the worker ended the whole process".to_owned(),
             Astray::Ended => "the worker went home, and the pool is one smaller from then on".to_owned(),
         };

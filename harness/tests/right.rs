@@ -3,8 +3,8 @@
 mod common;
 
 use assert_cmd::Command;
-use common::{Variant, check, not_passed, programs, quest_folder, with};
-use predicates::str::contains;
+use common::{Variant, check, not_passed, notes, programs, quest_folder, with};
+use predicates::{prelude::PredicateBooleanExt, str::contains};
 use quest::{
     model::{Id, Outcome},
     quests::{DEFAULT, find},
@@ -21,7 +21,7 @@ fn this_repositorys_server_passes_everything() {
         .arg(root)
         .assert()
         .code(0)
-        .stdout(contains("100 of 100 points"));
+        .stdout(contains("100 of 100 points").and(contains(" note ").not()));
 }
 
 #[test]
@@ -31,6 +31,7 @@ fn the_c_solution_passes_everything() {
     let claimed = |id: &Id| id.family() != 'B' || claims.contains(id);
     let expected: Vec<Id> = REGISTRY.iter().map(|requirement| requirement.id()).filter(claimed).collect();
     assert_eq!(with(&run, Outcome::Pass), expected, "{}", not_passed(&run));
+    assert_eq!(notes(&run), [""; 0]);
 }
 
 #[test]
@@ -44,8 +45,8 @@ fn a_right_program_that_looks_wrong_is_never_failed() {
             Outcome::Inconclusive => !variant.inconclusive.contains(&verdict.id),
             _ => true,
         });
-        if unexpected {
-            wrong += &format!("\n{name}:{}", not_passed(&run));
+        if unexpected || !notes(&run).is_empty() {
+            wrong += &format!("\n{name}: notes {:?}{}", notes(&run), not_passed(&run));
         }
     }
     assert!(wrong.is_empty(), "{wrong}");

@@ -54,6 +54,8 @@ pub struct Finding {
 /// A remark beside a verdict, as a teacher would write it in the margin: it decides nothing and costs nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
+    /// Which kind of remark it is: words with hyphens, the same in every version.
+    pub key: String,
     /// What was noticed and why it matters, in one or two sentences.
     pub text: String,
     /// Thread, call, file:line: as much as is known.

@@ -5,6 +5,7 @@ pub mod clients;
 pub mod helgrind;
 pub mod ingredients;
 pub mod interposer;
+pub mod locks;
 pub mod machine;
 pub mod plain;
 pub mod proc;

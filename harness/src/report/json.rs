@@ -48,7 +48,10 @@ fn harmless(json: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{super::samples, *};
-    use crate::{model::Outcome, report::Palette};
+    use crate::{
+        model::{Note, Outcome},
+        report::Palette,
+    };
 
     fn written(run: &Run) -> String {
         let look = Look { palette: Palette::plain(), width: 100, verbose: false, quest: "quest".into() };
@@ -71,6 +74,16 @@ mod tests {
             }],
         });
         assert_eq!(value, promised);
+    }
+
+    #[test]
+    fn a_note_has_a_key_a_text_and_a_place() {
+        let mut verdict = samples::verdict("R8", Outcome::Pass, ["e", "o", "", "", "a"]);
+        verdict.notes =
+            vec![Note { key: "lock-order".into(), text: "both orders".into(), place: "a.c:1".into() }];
+        let value: serde_json::Value = serde_json::from_str(&written(&samples::run(vec![verdict]))).unwrap();
+        let promised = serde_json::json!([{ "key": "lock-order", "text": "both orders", "where": "a.c:1" }]);
+        assert_eq!(value["verdicts"][0]["notes"], promised);
     }
 
     #[test]

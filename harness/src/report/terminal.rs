@@ -65,7 +65,7 @@ impl Format for Terminal {
                 _ => evidence(&verdict.evidence, true, look, out),
             },
         }?;
-        for Note { text, place } in &verdict.notes {
+        for Note { key: _, text, place } in &verdict.notes {
             let place = if place.is_empty() { String::new() } else { format!(" [{place}]") };
             wrapped("note", &format!("{text}{place}"), look, out)?;
         }

@@ -215,6 +215,7 @@ mod tests {
             let event = |(tid, op): &(i32, Op)| Event {
                 at: Duration::ZERO,
                 tid: *tid,
+                cpu: None,
                 what: What::Marker(Marker { op: *op, c11: false, object: 0x20, more: 0, caller: 0 }),
             };
             let events: Vec<Event> = ops.iter().map(event).collect();

@@ -103,6 +103,9 @@ pub static REGISTRY: &[&dyn Requirement] = &[
     &h7_slow_clients::SlowClients,
 ];
 
+/// The keys of the notes that may stand beside a verdict.
+pub const NOTES: &[&str] = r8_helgrind::NOTES;
+
 /// Starts the server once and lets it answer one request, so that one that does not start is found out once and not by
 /// every requirement.
 ///

@@ -42,6 +42,18 @@ fn solution() -> String {
     "solution".into()
 }
 
+/// The `quest.toml` of a program that passes with a note in the margin: a habit that costs nothing today.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Noted {
+    pub format_version: u32,
+    pub notes: Vec<String>,
+    pub why: String,
+    /// What its files are laid over.
+    #[serde(default = "solution")]
+    pub base: String,
+}
+
 /// The `quest.toml` of a correct program that looks wrong.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,9 +80,14 @@ pub fn programs<T: for<'a> Deserialize<'a>>(subfolder: &str) -> BTreeMap<String,
 
 /// A broken program as a whole: its base (a folder of the quest) with the files that differ laid over it.
 pub fn overlay(name: &str, base: &str) -> TempDir {
+    overlay_of("broken", name, base)
+}
+
+/// The same for a program in another subfolder of the quest.
+pub fn overlay_of(subfolder: &str, name: &str, base: &str) -> TempDir {
     let whole = tempfile::tempdir().unwrap();
     lay_over(&quest_folder().join(base), whole.path());
-    lay_over(&quest_folder().join("broken").join(name), whole.path());
+    lay_over(&quest_folder().join(subfolder).join(name), whole.path());
     whole
 }
 
@@ -97,6 +114,11 @@ pub fn check(path: &Path, only: Option<Vec<Id>>) -> Run {
 /// The ids with this outcome.
 pub fn with(run: &Run, outcome: Outcome) -> Vec<Id> {
     run.verdicts.iter().filter(|verdict| verdict.outcome == outcome).map(|verdict| verdict.id).collect()
+}
+
+/// The keys of all notes in the report.
+pub fn notes(run: &Run) -> Vec<&str> {
+    run.verdicts.iter().flat_map(|verdict| &verdict.notes).map(|note| note.key.as_str()).collect()
 }
 
 /// How many bonuses were skipped because the submission does not claim them.

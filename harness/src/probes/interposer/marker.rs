@@ -6,6 +6,12 @@ pub const MARKER_CALL: u64 = 20821;
 /// Set on an operation that came through `<threads.h>`, which Helgrind does not see.
 const C11: u64 = 0x100;
 
+/// In the extra word of a lock that was taken: by a call that does not wait for ever (trylock, timedlock).
+const GIVES_UP: u64 = 2;
+
+/// The result of a marker before a wait on a condition variable that makes the wait end at once, though nobody has signalled.
+pub const SPURIOUS: u64 = 1;
+
 macro_rules! ops {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $c:literal;)*) => {
         /// An operation that the library announces, after it was done unless the name says otherwise.
@@ -50,7 +56,7 @@ ops! {
     MutexDestroy = 11, "OP_MUTEX_DESTROY";
     /// About to wait for a mutex that another thread holds.
     MutexBlocked = 12, "OP_MUTEX_BLOCKED";
-    /// A mutex was taken; more: 1 for a spin lock, 0 for a mutex.
+    /// A mutex was taken; more: 1 for a spin lock, plus 2 if by a call that would have given up.
     MutexLocked = 13, "OP_MUTEX_LOCKED";
     /// A mutex was released.
     MutexUnlocked = 14, "OP_MUTEX_UNLOCKED";
@@ -84,7 +90,7 @@ ops! {
     RwlockDestroy = 41, "OP_RWLOCK_DESTROY";
     /// About to wait for a read-write lock.
     RwlockBlocked = 42, "OP_RWLOCK_BLOCKED";
-    /// A read-write lock was taken; more: 1 for writing.
+    /// A read-write lock was taken; more: 1 for writing, plus 2 as for a mutex.
     RwlockLocked = 43, "OP_RWLOCK_LOCKED";
     /// A read-write lock was released.
     RwlockUnlocked = 44, "OP_RWLOCK_UNLOCKED";
@@ -126,6 +132,16 @@ impl Marker {
             caller: args[3],
         })
     }
+
+    /// Whether a lock was taken by a call that waits for it as long as it takes.
+    pub fn waits_for_ever(&self) -> bool {
+        self.more & GIVES_UP == 0
+    }
+
+    /// Whether a lock keeps everybody else out: a mutex, or a read-write lock that was taken for writing.
+    pub fn is_exclusive(&self) -> bool {
+        self.op == Op::MutexLocked || self.more & 1 != 0
+    }
 }
 
 #[cfg(test)]
@@ -141,6 +157,8 @@ mod tests {
         }
         assert!(LIBRARY.contains(&format!("#define MARKER_CALL {MARKER_CALL}\n")));
         assert!(LIBRARY.contains(&format!("#define C11 {C11:#x}\n")));
+        assert!(LIBRARY.contains(&format!("#define GIVES_UP {GIVES_UP}\n")));
+        assert!(LIBRARY.contains(&format!("#define SPURIOUS {SPURIOUS}\n")));
         let in_library =
             LIBRARY.lines().filter(|line| line.starts_with("    OP_") && line.contains(" = ")).count();
         assert_eq!(in_library, Op::ALL.len());

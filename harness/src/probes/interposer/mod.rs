@@ -5,7 +5,7 @@
 
 mod marker;
 
-pub use marker::{MARKER_CALL, Marker, Op};
+pub use marker::{MARKER_CALL, Marker, Op, SPURIOUS};
 
 use crate::error::HarnessError;
 use std::{io::Write, path::Path};

@@ -4,8 +4,9 @@
  * Each function below does the real call and announces it by a marker: a system call with a number that no kernel uses,
  * with the operation, the object, one more word and the caller's address as its arguments. Under the tracer the marker
  * is a stop like any other, so lock operations and system calls arrive in one stream, in the order in which the thread
- * made them. Without the tracer a marker costs one ENOSYS. There is no state here and no channel: all logic stays in the
- * harness. C, because the prototypes are C's and `__builtin_return_address` names the line of the submission.
+ * made them. Without the tracer a marker costs one ENOSYS. There is no state here, and no channel but a marker's result:
+ * all logic stays in the harness. C, because the prototypes are C's and `__builtin_return_address` names the line of the
+ * submission.
  *
  * A lock is first tried: one that is free costs one marker (taken), one that is not costs two (blocked, taken), and the
  * stream says who waits for whom.
@@ -57,11 +58,20 @@ enum marker_op {
 /* Set on an operation that came through <threads.h>, which Helgrind does not see. */
 #define C11 0x100
 
+/* In the extra word of a lock that was taken by a call that does not wait for ever: trylock, timedlock. */
+#define GIVES_UP 2
+
 #define CALLER __builtin_return_address(0)
 #define EXPORT __attribute__((visibility("default")))
 
-/* Raw, so that errno stays the submission's. */
-static inline void mark(long op, const volatile void *object, unsigned long more, const void *caller)
+/*
+ * The one thing that the tracer may say back, as the result of the marker before a wait on a condition variable: return at
+ * once, though nobody has signalled. POSIX allows a wait to do so at any time.
+ */
+#define SPURIOUS 1
+
+/* Raw, so that errno stays the submission's. The result is -ENOSYS, unless the tracer has put another in its place. */
+static inline long mark(long op, const volatile void *object, unsigned long more, const void *caller)
 {
 #if defined(__x86_64__)
     register unsigned long r10 __asm__("r10") = (unsigned long)caller;
@@ -70,7 +80,7 @@ static inline void mark(long op, const volatile void *object, unsigned long more
                      : "=a"(result)
                      : "a"((long)MARKER_CALL), "D"(op), "S"(object), "d"(more), "r"(r10)
                      : "rcx", "r11", "memory");
-    (void)result;
+    return result;
 #elif defined(__aarch64__)
     register long x8 __asm__("x8") = MARKER_CALL;
     register unsigned long x0 __asm__("x0") = (unsigned long)op;
@@ -78,6 +88,7 @@ static inline void mark(long op, const volatile void *object, unsigned long more
     register unsigned long x2 __asm__("x2") = more;
     register unsigned long x3 __asm__("x3") = (unsigned long)caller;
     __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
+    return (long)x0;
 #else
 #error "markers are written for x86_64 and aarch64"
 #endif
@@ -256,7 +267,7 @@ EXPORT int pthread_mutex_trylock(pthread_mutex_t *mutex)
     NEED(pthread_mutex_trylock);
     int rc = real_pthread_mutex_trylock(mutex);
     if (rc == 0 || rc == EOWNERDEAD)
-        mark(OP_MUTEX_LOCKED, mutex, 0, CALLER);
+        mark(OP_MUTEX_LOCKED, mutex, GIVES_UP, CALLER);
     return rc;
 }
 
@@ -265,7 +276,7 @@ EXPORT int pthread_mutex_timedlock(pthread_mutex_t *mutex, const struct timespec
     NEED(pthread_mutex_timedlock);
     int rc = real_pthread_mutex_timedlock(mutex, until);
     if (rc == 0 || rc == EOWNERDEAD)
-        mark(OP_MUTEX_LOCKED, mutex, 0, CALLER);
+        mark(OP_MUTEX_LOCKED, mutex, GIVES_UP, CALLER);
     return rc;
 }
 
@@ -274,7 +285,7 @@ EXPORT int pthread_mutex_clocklock(pthread_mutex_t *mutex, clockid_t clock, cons
     NEED(pthread_mutex_clocklock);
     int rc = real_pthread_mutex_clocklock(mutex, clock, until);
     if (rc == 0 || rc == EOWNERDEAD)
-        mark(OP_MUTEX_LOCKED, mutex, 0, CALLER);
+        mark(OP_MUTEX_LOCKED, mutex, GIVES_UP, CALLER);
     return rc;
 }
 
@@ -320,7 +331,7 @@ EXPORT int mtx_trylock(mtx_t *mutex)
     NEED(mtx_trylock);
     int rc = real_mtx_trylock(mutex);
     if (rc == thrd_success)
-        mark(OP_MUTEX_LOCKED | C11, mutex, 0, CALLER);
+        mark(OP_MUTEX_LOCKED | C11, mutex, GIVES_UP, CALLER);
     return rc;
 }
 
@@ -329,7 +340,7 @@ EXPORT int mtx_timedlock(mtx_t *restrict mutex, const struct timespec *restrict 
     NEED(mtx_timedlock);
     int rc = real_mtx_timedlock(mutex, until);
     if (rc == thrd_success)
-        mark(OP_MUTEX_LOCKED | C11, mutex, 0, CALLER);
+        mark(OP_MUTEX_LOCKED | C11, mutex, GIVES_UP, CALLER);
     return rc;
 }
 
@@ -343,6 +354,19 @@ EXPORT int mtx_unlock(mtx_t *mutex)
 }
 
 /* ---- condition variables ---- */
+
+/* What a wait does that ends at once: the mutex is free for a moment, and held when it returns. */
+static int yield_mutex(pthread_mutex_t *mutex)
+{
+    int rc = real_pthread_mutex_unlock(mutex);
+    return rc == 0 ? real_pthread_mutex_lock(mutex) : rc;
+}
+
+static int yield_mtx(mtx_t *mutex)
+{
+    int rc = real_mtx_unlock(mutex);
+    return rc == thrd_success ? real_mtx_lock(mutex) : rc;
+}
 
 EXPORT int pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attr)
 {
@@ -363,8 +387,8 @@ EXPORT int pthread_cond_destroy(pthread_cond_t *cond)
 EXPORT int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 {
     NEED(pthread_cond_wait);
-    mark(OP_COND_WAIT, cond, (unsigned long)mutex, CALLER);
-    int rc = real_pthread_cond_wait(cond, mutex);
+    long told = mark(OP_COND_WAIT, cond, (unsigned long)mutex, CALLER);
+    int rc = told == SPURIOUS ? yield_mutex(mutex) : real_pthread_cond_wait(cond, mutex);
     mark(OP_COND_WOKEN, cond, (unsigned long)mutex, CALLER);
     return rc;
 }
@@ -372,8 +396,8 @@ EXPORT int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
     NEED(pthread_cond_timedwait);
-    mark(OP_COND_TIMED_WAIT, cond, (unsigned long)mutex, CALLER);
-    int rc = real_pthread_cond_timedwait(cond, mutex, until);
+    long told = mark(OP_COND_TIMED_WAIT, cond, (unsigned long)mutex, CALLER);
+    int rc = told == SPURIOUS ? yield_mutex(mutex) : real_pthread_cond_timedwait(cond, mutex, until);
     mark(OP_COND_WOKEN, cond, (unsigned long)mutex, CALLER);
     return rc;
 }
@@ -382,8 +406,8 @@ EXPORT int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
                                   const struct timespec *until)
 {
     NEED(pthread_cond_clockwait);
-    mark(OP_COND_TIMED_WAIT, cond, (unsigned long)mutex, CALLER);
-    int rc = real_pthread_cond_clockwait(cond, mutex, clock, until);
+    long told = mark(OP_COND_TIMED_WAIT, cond, (unsigned long)mutex, CALLER);
+    int rc = told == SPURIOUS ? yield_mutex(mutex) : real_pthread_cond_clockwait(cond, mutex, clock, until);
     mark(OP_COND_WOKEN, cond, (unsigned long)mutex, CALLER);
     return rc;
 }
@@ -422,8 +446,8 @@ EXPORT void cnd_destroy(cnd_t *cond)
 EXPORT int cnd_wait(cnd_t *cond, mtx_t *mutex)
 {
     NEED(cnd_wait);
-    mark(OP_COND_WAIT | C11, cond, (unsigned long)mutex, CALLER);
-    int rc = real_cnd_wait(cond, mutex);
+    long told = mark(OP_COND_WAIT | C11, cond, (unsigned long)mutex, CALLER);
+    int rc = told == SPURIOUS ? yield_mtx(mutex) : real_cnd_wait(cond, mutex);
     mark(OP_COND_WOKEN | C11, cond, (unsigned long)mutex, CALLER);
     return rc;
 }
@@ -431,8 +455,8 @@ EXPORT int cnd_wait(cnd_t *cond, mtx_t *mutex)
 EXPORT int cnd_timedwait(cnd_t *restrict cond, mtx_t *restrict mutex, const struct timespec *restrict until)
 {
     NEED(cnd_timedwait);
-    mark(OP_COND_TIMED_WAIT | C11, cond, (unsigned long)mutex, CALLER);
-    int rc = real_cnd_timedwait(cond, mutex, until);
+    long told = mark(OP_COND_TIMED_WAIT | C11, cond, (unsigned long)mutex, CALLER);
+    int rc = told == SPURIOUS ? yield_mtx(mutex) : real_cnd_timedwait(cond, mutex, until);
     mark(OP_COND_WOKEN | C11, cond, (unsigned long)mutex, CALLER);
     return rc;
 }
@@ -569,7 +593,7 @@ EXPORT int pthread_rwlock_tryrdlock(pthread_rwlock_t *lock)
     NEED(pthread_rwlock_tryrdlock);
     int rc = real_pthread_rwlock_tryrdlock(lock);
     if (rc == 0)
-        mark(OP_RWLOCK_LOCKED, lock, 0, CALLER);
+        mark(OP_RWLOCK_LOCKED, lock, GIVES_UP, CALLER);
     return rc;
 }
 
@@ -591,7 +615,7 @@ EXPORT int pthread_rwlock_trywrlock(pthread_rwlock_t *lock)
     NEED(pthread_rwlock_trywrlock);
     int rc = real_pthread_rwlock_trywrlock(lock);
     if (rc == 0)
-        mark(OP_RWLOCK_LOCKED, lock, 1, CALLER);
+        mark(OP_RWLOCK_LOCKED, lock, 1 | GIVES_UP, CALLER);
     return rc;
 }
 
@@ -618,7 +642,7 @@ EXPORT int pthread_spin_trylock(pthread_spinlock_t *lock)
     NEED(pthread_spin_trylock);
     int rc = real_pthread_spin_trylock(lock);
     if (rc == 0)
-        mark(OP_MUTEX_LOCKED, lock, 1, CALLER);
+        mark(OP_MUTEX_LOCKED, lock, 1 | GIVES_UP, CALLER);
     return rc;
 }
 

@@ -145,7 +145,7 @@ fn matters(what: &What) -> bool {
             // EAGAIN from a call that was tried in vain.
             _ => call.result >= 0,
         },
-        What::Marker(_) => false,
+        What::Marker(_) | What::Spurious => false,
         What::Began | What::Ended | What::Signal(_) | What::Exec | What::ExitGroup(_) => true,
     }
 }

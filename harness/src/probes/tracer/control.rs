@@ -2,6 +2,7 @@
 
 use super::{
     At, Tracer,
+    event::What,
     holds::Idle,
     kernel,
     ledger::ObjectId,
@@ -9,8 +10,14 @@ use super::{
     syscalls::{Class, Traced},
     thread::{Role, Waiting},
 };
-use crate::error::HarnessError;
-use std::rc::Rc;
+use crate::{
+    error::HarnessError,
+    probes::{
+        interposer::{Marker, Op},
+        proc,
+    },
+};
+use std::{rc::Rc, time::Duration};
 
 /// A connection of which every other send takes a few bytes only.
 #[derive(Clone, Copy, Debug)]
@@ -102,9 +109,40 @@ impl Tracer {
         }
     }
 
+    /// Lets the thread's next wait end at once, though nobody has signalled, as POSIX allows at any time: a wait for this
+    /// condition variable, or for any. Where that cannot be forced nothing happens; [`super::event::What::Spurious`] says
+    /// that it did.
+    pub fn arm_spurious(&mut self, tid: i32, cond: Option<u64>) {
+        self.spurious.insert(tid, cond);
+    }
+
+    /// From now on every operation on a mutex says how much processor time its thread has used, or no longer.
+    pub fn clock_locks(&mut self, on: bool) {
+        self.clock_locks = on;
+    }
+
+    /// Whether this marker announces a wait that is to end at once; it is asked only once.
+    pub(super) fn is_to_wake_spuriously(&mut self, tid: i32, marker: &Marker) -> bool {
+        let waits = matches!(marker.op, Op::CondWait | Op::CondTimedWait);
+        let meant = |cond: &Option<u64>| cond.is_none_or(|cond| cond == marker.object);
+        waits && self.spurious.get(&tid).is_some_and(meant) && self.spurious.remove(&tid).is_some()
+    }
+
+    /// The processor time that a thread has used, for an event that is to say so.
+    pub(super) fn lock_cpu(&self, tid: i32, what: &What) -> Option<Duration> {
+        let What::Marker(marker) = what else { return None };
+        let locks = matches!(
+            marker.op,
+            Op::MutexLocked | Op::MutexUnlocked | Op::CondWait | Op::CondTimedWait | Op::CondWoken
+        );
+        // The thread is stopped, so what the kernel has written down is all of it.
+        (self.clock_locks && locks).then(|| proc::thread_state(tid).map(|state| state.cpu)).flatten()
+    }
+
     /// Holds nobody else from now on; who is held stays held.
     pub fn disarm(&mut self) {
         self.arm_newcomers = false;
+        self.spurious.clear();
         for thread in self.threads.values_mut() {
             thread.hold.disarm();
         }

@@ -13,6 +13,8 @@ pub struct Event {
     pub tid: i32,
     /// What happened.
     pub what: What,
+    /// The processor time that the thread had used: at operations on locks, while [`super::Tracer::clock_locks`] is on.
+    pub cpu: Option<Duration>,
 }
 
 /// The kinds of event.
@@ -22,6 +24,8 @@ pub enum What {
     Call(Call),
     /// The preloaded library announced an operation.
     Marker(Marker),
+    /// The wait that the thread has just announced was made to end at once, though nobody has signalled.
+    Spurious,
     /// The thread (or child process) began.
     Began,
     /// The thread ended.

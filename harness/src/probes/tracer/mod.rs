@@ -84,6 +84,9 @@ pub struct Tracer {
     struck: Option<Struck>,
     /// What was open when the process called exit_group(2).
     left_open: Option<Vec<(i32, ledger::ObjectId)>>,
+    /// The threads whose next wait is to end at once: for this condition variable, or for any.
+    spurious: BTreeMap<i32, Option<u64>>,
+    clock_locks: bool,
     end: Option<(End, Duration)>,
 }
 
@@ -115,6 +118,8 @@ impl Tracer {
             short_sends: None,
             struck: None,
             left_open: None,
+            spurious: BTreeMap::new(),
+            clock_locks: false,
             end: None,
         })
     }

@@ -175,23 +175,33 @@ pub fn result(tid: i32) -> Option<i64> {
 
 /// Refuses the call at whose entry a thread is stopped: it fails with `EPERM` and is never made.
 pub fn refuse(tid: i32) {
-    #[cfg(target_arch = "x86_64")]
-    if let Ok(mut registers) = ptrace::getregs(Pid::from_raw(tid)) {
-        // No such call; seccomp(2) lets a tracer replace the number at this stop, and what stands in rax is the result.
-        registers.orig_rax = u64::MAX;
-        registers.rax = -i64::from(libc::EPERM) as u64;
-        if ptrace::setregs(Pid::from_raw(tid), registers).is_ok() {
-            return;
-        }
+    if !answer(tid, -i64::from(libc::EPERM) as u64) {
+        // Where a call cannot be refused, its maker is.
+        let _ = nix::sys::signal::kill(Pid::from_raw(tid), nix::sys::signal::Signal::SIGKILL);
     }
-    // Where a call cannot be refused, its maker is.
-    let _ = nix::sys::signal::kill(Pid::from_raw(tid), nix::sys::signal::Signal::SIGKILL);
 }
 
 /// Where a stopped thread is: its instruction, and the end of its stack.
 pub fn position(tid: i32) -> Option<(u64, u64)> {
     let info = ptrace::syscall_info(Pid::from_raw(tid)).ok()?;
     Some((info.instruction_pointer, info.stack_pointer))
+}
+
+/// Leaves out the call at whose entry a thread is stopped, and gives it this result. False where that cannot be done.
+#[cfg(target_arch = "x86_64")]
+pub fn answer(tid: i32, result: u64) -> bool {
+    const NO_CALL: u64 = u64::MAX;
+    let pid = Pid::from_raw(tid);
+    let Ok(mut registers) = ptrace::getregs(pid) else { return false };
+    registers.orig_rax = NO_CALL;
+    registers.rax = result;
+    ptrace::setregs(pid, registers).is_ok()
+}
+
+/// Elsewhere it cannot be done.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn answer(_tid: i32, _result: u64) -> bool {
+    false
 }
 
 /// Reads `N` bytes of a stopped thread's memory.

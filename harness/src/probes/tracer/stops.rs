@@ -15,7 +15,7 @@ use super::{
 use crate::{
     error::HarnessError,
     probes::{
-        interposer::{MARKER_CALL, Marker, Op},
+        interposer::{MARKER_CALL, Marker, Op, SPURIOUS},
         proc,
     },
 };
@@ -99,13 +99,15 @@ impl Tracer {
         // Whoever makes so many events repeats itself; what happens once is kept to the end.
         let once = match &what {
             What::Marker(marker) => marker.op.makes_or_ends(),
+            What::Spurious => false,
             What::Call(call) => {
                 call.result >= 0 && matches!(call.class, Class::Accept | Class::Close | Class::Send)
             }
             _ => true,
         };
         if self.events.len() < MOST_EVENTS || (once && self.events.len() < 2 * MOST_EVENTS) {
-            self.events.push(Event { at: self.launched.elapsed(), tid, what });
+            let cpu = self.lock_cpu(tid, &what);
+            self.events.push(Event { at: self.launched.elapsed(), tid, what, cpu });
         }
     }
 
@@ -167,6 +169,9 @@ impl Tracer {
 
     fn at_marker(&mut self, tid: i32, marker: Marker) {
         self.log(tid, What::Marker(marker));
+        if self.is_to_wake_spuriously(tid, &marker) && ptrace::answer(tid, SPURIOUS) {
+            self.log(tid, What::Spurious);
+        }
         self.markers = true;
         let made_last = self.threads.get(&tid).and_then(|t| t.made_last);
         match marker.op {

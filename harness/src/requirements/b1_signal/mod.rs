@@ -168,6 +168,7 @@ fn judge_handler(o: &Observation, handler: &Handler) -> Finding {
         &format!("{} wrote the eventfd in its SIGTERM handler", handler.thread),
     );
     finding.notes.extend(handler.others.iter().take(1).map(|other| Note {
+        key: "more-in-handler".to_owned(),
         text: "the SIGTERM handler does more than set a flag and write the eventfd; what is left to the loop cannot \
                interrupt anything"
             .to_owned(),

@@ -55,7 +55,7 @@ fn deed(marker: &Marker) -> Option<(Sort, Deed)> {
     Some(match marker.op {
         Op::MutexInit if marker.more == 0 => (Sort::Mutex, Deed::Made),
         Op::MutexDestroy => (Sort::Mutex, Deed::Destroyed),
-        Op::MutexLocked if marker.more != SPIN => (Sort::Mutex, Deed::Used(true)),
+        Op::MutexLocked if marker.more & SPIN == 0 => (Sort::Mutex, Deed::Used(true)),
         Op::CondInit if marker.more == 0 => (Sort::Cond, Deed::Made),
         Op::CondDestroy => (Sort::Cond, Deed::Destroyed),
         Op::CondWait | Op::CondTimedWait => (Sort::Cond, Deed::Used(true)),

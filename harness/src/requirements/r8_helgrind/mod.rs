@@ -1,16 +1,22 @@
 //! R8: Helgrind finds nothing.
 
+mod discipline;
+mod inside;
 mod observe;
 
+use self::discipline::key;
 use super::{Context, Requirement};
 use crate::{
     error::Trouble,
-    model::{Finding, Id},
+    model::{Finding, Id, Note, Outcome},
     probes::helgrind::{self, Race},
 };
 
 /// R8.
 pub struct NoRaces;
+
+/// The keys of its notes.
+pub const NOTES: &[&str] = &[key::IO, key::WAIT, key::ORDER, key::COMPUTE, key::SIGNAL, key::WAKE];
 
 const WORKERS: usize = 4;
 const CLIENTS: usize = 30;
@@ -34,13 +40,15 @@ enum Synchronisation {
 }
 
 /// What a short look with the tracer tells.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Inside {
     synchronisation: Synchronisation,
     /// Somebody got a `result:`, as others should under Helgrind.
     computes: bool,
     /// How many connections may wait to be accepted.
     backlog: u64,
+    /// What a teacher would write in the margin.
+    notes: Vec<Note>,
 }
 
 /// How the run under Helgrind ended.
@@ -70,6 +78,7 @@ struct Observation {
     /// Those of them whose answer was a `result:`.
     results: usize,
     races: Vec<Race>,
+    notes: Vec<Note>,
 }
 
 impl Requirement for NoRaces {
@@ -88,7 +97,9 @@ impl Requirement for NoRaces {
          Decides: 0 errors, while workers are at work: a server that computes nothing for anybody has nothing that could \
          race, and that is no pass. Each error is shown with both accesses, their lines and the variable. A program that \
          synchronises by other means than pthread calls (std::sync in Rust, Go) cannot be judged by Helgrind, \
-         which would report hundreds of races that are none: it gets `inconclusive`, never `fail`."
+         which would report hundreds of races that are none: it gets `inconclusive`, never `fail`.\n\n\
+         Beside the verdict stand notes, which cost nothing: habits with locks that were seen while the server was driven \
+         into a full queue, long tasks, wake-ups for nothing and a shutdown."
     }
 
     fn cost(&self) -> u32 {
@@ -96,21 +107,20 @@ impl Requirement for NoRaces {
     }
 
     fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {
-        let inside = observe::look_inside(context)?;
+        let inside = inside::look_inside(context)?;
         if matches!(inside.synchronisation, Synchronisation::Unseen | Synchronisation::Alone) {
             return Ok(judge(&Observation::before(inside)));
         }
+        let notes = inside.notes.clone();
         let observation = observe::observe(context, inside);
         // Asked only when something went wrong: the question takes as long as half the answer.
         let failed =
             observation.as_ref().map_or(true, |seen| seen.ended != Ended::Exited || seen.answered == 0);
         if failed && let Err(missing) = helgrind::usable() {
-            return Ok(Finding::inconclusive(
-                "Helgrind runs the server",
-                missing,
-                "",
-                "install it: apt-get install valgrind libc6-dbg; `quest doctor` says what else is missing",
-            ));
+            let hint =
+                "install it: apt-get install valgrind libc6-dbg; `quest doctor` says what else is missing";
+            let finding = Finding::inconclusive("Helgrind runs the server", missing, "", hint);
+            return Ok(Finding { notes, ..finding });
         }
         Ok(judge(&observation?))
     }
@@ -119,12 +129,28 @@ impl Requirement for NoRaces {
 impl Observation {
     /// Nothing has been seen under Helgrind yet.
     fn before(inside: Inside) -> Self {
-        let Inside { synchronisation, computes, .. } = inside;
-        Self { synchronisation, computes, ended: Ended::Exited, answered: 0, results: 0, races: Vec::new() }
+        let Inside { synchronisation, computes, notes, .. } = inside;
+        let (ended, races) = (Ended::Exited, Vec::new());
+        Self { synchronisation, computes, ended, answered: 0, results: 0, races, notes }
     }
 }
 
 fn judge(o: &Observation) -> Finding {
+    let finding = verdict(o);
+    let said = |note: &Note| finding.outcome == Outcome::Fail && is_said(note, &o.races);
+    Finding { notes: o.notes.iter().filter(|note| !said(note)).cloned().collect(), ..finding }
+}
+
+/// Whether one of Helgrind's errors says the same.
+fn is_said(note: &Note, races: &[Race]) -> bool {
+    races.iter().any(|race| match note.key.as_str() {
+        key::ORDER => race.kind == "LockOrder",
+        key::SIGNAL => race.accesses.iter().any(|access| access.what.contains("lock is not held")),
+        _ => false,
+    })
+}
+
+fn verdict(o: &Observation) -> Finding {
     let expected = "0 errors from 0 contexts under Helgrind, with 30 mixed clients at once and a SIGTERM";
     let cannot = |why: &str| {
         Finding::inconclusive(
@@ -252,10 +278,7 @@ fn hint(race: &Race) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        model::Outcome,
-        probes::helgrind::{Access, Frame},
-    };
+    use crate::probes::helgrind::{Access, Frame};
 
     fn access(what: &str, line: u32) -> Access {
         let frame = Frame {
@@ -275,6 +298,7 @@ mod tests {
             answered: 90,
             results: 60,
             races: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -294,6 +318,31 @@ mod tests {
             finding.place.contains("task_queue.c:30 (push)")
                 && finding.place.contains("task_queue.c:44 (push)")
         );
+    }
+
+    #[test]
+    fn a_note_stands_below_a_pass_too_but_not_below_an_error_that_says_the_same() {
+        let note = |key: &str| Note { key: key.into(), text: "text".into(), place: String::new() };
+        let notes = vec![note(key::SIGNAL), note(key::ORDER), note(key::IO)];
+        let keys = |races| {
+            let finding = judge(&Observation { races, notes: notes.clone(), ..clean() });
+            (finding.outcome, finding.notes.into_iter().map(|note| note.key).collect::<Vec<_>>())
+        };
+        let all = [key::SIGNAL, key::ORDER, key::IO].map(str::to_owned).to_vec();
+        assert_eq!(keys(Vec::new()), (Outcome::Pass, all));
+        let said = "pthread_cond_signal: associated lock is not held by calling thread";
+        let signal =
+            Race { kind: "Misc".into(), accesses: vec![access(said, 3)], about: Vec::new(), count: 1 };
+        let order = Race { kind: "LockOrder".into(), accesses: Vec::new(), about: Vec::new(), count: 1 };
+        assert_eq!(keys(vec![signal.clone(), order]), (Outcome::Fail, vec![key::IO.to_owned()]));
+        // Where Helgrind's errors are not believed, the note says what is certain.
+        let unsure = Observation {
+            synchronisation: Synchronisation::C11,
+            races: vec![signal],
+            notes: notes.clone(),
+            ..clean()
+        };
+        assert_eq!(judge(&unsure).notes.len(), 3);
     }
 
     #[test]

@@ -1,13 +1,12 @@
-//! Looks inside once with the tracer, then runs the bare program under Helgrind.
+//! Runs the bare program under Helgrind.
 
-use super::{CLIENTS, Ended, Inside, Observation, ROUNDS, Synchronisation, WORKERS};
+use super::{CLIENTS, Ended, Inside, Observation, ROUNDS, WORKERS};
 use crate::{
     error::Trouble,
     probes::{
         helgrind::{self, Helgrind},
-        interposer::Op,
-        session::{Session, Setup, signal_name},
-        tracer::{End, event::What},
+        session::{Setup, signal_name},
+        tracer::End,
     },
     requirements::{
         Context,
@@ -16,43 +15,9 @@ use crate::{
     submission::port,
 };
 use nix::sys::signal::Signal;
-use std::collections::{BTreeMap, BTreeSet};
-
-/// Looks at a few requests under the tracer: which locks do the main thread and the workers share, and how many connections
-/// may wait to be accepted?
-pub(super) fn look_inside(context: &Context<'_>) -> Result<Inside, Trouble> {
-    let mut session = Session::launch(context.program, &Setup::new(WORKERS, 64))?;
-    let id = session.connect()?;
-    let mut computes = false;
-    for number in 0..4 {
-        computes |= session.ask(id, &good(number))?.is_ok_and(|answer| is_result(&answer));
-    }
-    let main = session.tracer.main();
-    let mut users: BTreeMap<(u64, bool), BTreeSet<bool>> = BTreeMap::new();
-    for event in session.tracer.events() {
-        if let What::Marker(marker) = &event.what
-            && matches!(marker.op, Op::MutexLocked | Op::RwlockLocked | Op::SemTaken | Op::SemPosted)
-        {
-            users.entry((marker.object, marker.c11)).or_default().insert(event.tid == main);
-        }
-    }
-    let shared = |c11: bool| users.iter().any(|((_, of_c11), by)| *of_c11 == c11 && by.len() == 2);
-    // Workers that were never given anything still show what they wait for.
-    let waits = session.tracer.alive_workers().any(|t| t.waiting.is_some());
-    let began = session.tracer.events().iter().any(|event| matches!(event.what, What::Began));
-    let any_c11 = users.keys().any(|(_, c11)| *c11);
-    let synchronisation = match (shared(true), shared(false)) {
-        (true, _) => Synchronisation::C11,
-        (false, true) if waits => Synchronisation::Pthread,
-        (false, true) => Synchronisation::Partly,
-        (false, false) if waits && !any_c11 => Synchronisation::Pthread,
-        (false, false) if !began => Synchronisation::Alone,
-        (false, false) => Synchronisation::Unseen,
-    };
-    Ok(Inside { synchronisation, computes, backlog: session.backlog() })
-}
 
 pub(super) fn observe(context: &Context<'_>, inside: Inside) -> Result<Observation, Trouble> {
+    let backlog = inside.backlog;
     let port = port::pick()?;
     let args = Setup::new(WORKERS, 64).args(port);
     let mut helgrind = Helgrind::launch(context.program, &args, port)?;
@@ -63,7 +28,7 @@ pub(super) fn observe(context: &Context<'_>, inside: Inside) -> Result<Observati
     }
     for _ in 0..ROUNDS {
         let server = &mut helgrind.server;
-        let ids = server.connect_many(CLIENTS, inside.backlog, helgrind::DEADLINE)?;
+        let ids = server.connect_many(CLIENTS, backlog, helgrind::DEADLINE)?;
         for (number, id) in ids.iter().enumerate() {
             let request = if number % 3 == 2 { bad(number) } else { good(number) };
             server.clients.send(*id, &request);

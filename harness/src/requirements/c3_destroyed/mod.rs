@@ -169,7 +169,7 @@ fn judge(o: &Observation) -> Finding {
         );
     }
     let but = match &o.spared {
-        Some(how) => format!("; only ordinary clients came, because of clients of every kind {how}"),
+        Some(how) => format!("; only ordinary clients came: with clients of every kind, {how}"),
         None => String::new(),
     };
     Finding::pass(expected, format!("{} objects were used and destroyed{but}", o.destroyed))

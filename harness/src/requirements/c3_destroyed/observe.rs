@@ -22,39 +22,51 @@ use nix::errno::Errno;
 const EACH: usize = 2;
 
 pub(super) fn observe(context: &Context<'_>, situation: Situation) -> Result<Observation, Trouble> {
-    let mut session = traffic::launch(context)?;
     let crowd = match situation {
         Situation::Busy => Crowd::Every(EACH),
         Situation::Idle => Crowd::Tame,
     };
-    let (_, mut course) = traffic::visit(&mut session, crowd)?;
-    let mut spared = None;
-    if let (Course::Broken(how), Situation::Busy) = (&course, situation) {
-        spared = Some(how.clone());
-        drop(session);
-        session = traffic::launch(context)?;
-        course = traffic::visit(&mut session, Crowd::Tame)?.1;
+    let (seen, trouble) = end_after(context, situation, crowd)?;
+    match trouble.filter(|_| situation == Situation::Busy) {
+        // What a server does that did not come through is for others to judge; clients who do it no harm are left.
+        Some(how) => Ok(Observation { spared: Some(how), ..end_after(context, situation, Crowd::Tame)?.0 }),
+        None => Ok(seen),
     }
+}
+
+/// SIGTERM after these clients; and why the server did not come through, if it did not.
+fn end_after(
+    context: &Context<'_>,
+    situation: Situation,
+    crowd: Crowd,
+) -> Result<(Observation, Option<String>), Trouble> {
+    let mut session = traffic::launch(context)?;
+    let (_, course) = traffic::visit(&mut session, crowd)?;
     if situation == Situation::Busy && course == Course::Through {
         traffic::with_clients(&mut session)?;
         traffic::tasks_queued(&mut session)?;
     }
     let ending = traffic::end(&mut session)?;
+    let trouble = match &course {
+        Course::Broken(how) => Some(how.clone()),
+        _ => ending.trouble(),
+    };
     let books = books(&session);
     let (left, unknown) = left(&session, &books);
-    Ok(Observation {
+    let seen = Observation {
         situation,
         markers: session.tracer.has_markers(),
         destroyed: books.destroyed,
         left,
         unknown,
-        spared,
+        spared: None,
         not_yet: match course {
             Course::NotYet(doing) => Some(doing),
             _ => None,
         },
         ending,
-    })
+    };
+    Ok((seen, trouble))
 }
 
 /// The books over everything that the server did.

@@ -33,6 +33,17 @@ pub enum Ending {
     NotYet(String),
 }
 
+impl Ending {
+    /// What was in the way of an end at which something could be looked at.
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Crashed(how) => Some(format!("it crashed at SIGTERM ({how})")),
+            Self::Never(_) => Some("it does not exit on SIGTERM".to_owned()),
+            Self::Exited | Self::Killed | Self::NotYet(_) => None,
+        }
+    }
+}
+
 /// Lets a few clients connect that ask nothing more.
 ///
 /// # Errors

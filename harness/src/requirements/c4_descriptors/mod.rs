@@ -1,30 +1,22 @@
 //! C4: every socket, eventfd and epoll instance is closed on every path: while clients come and go, and at the end.
 
+mod observe;
+
 use super::{
     Context, Requirement,
     common::not_yet,
-    traffic::{self, Course, Crowd, Ending, Manner, Visit},
+    traffic::{Course, Ending},
 };
 use crate::{
     error::Trouble,
     model::{Finding, Id, Outcome},
-    probes::{
-        session::Session,
-        tracer::ledger::{Kind, ObjectId},
-    },
 };
-use std::collections::BTreeMap;
 
 /// C4.
 pub struct Descriptors;
 
-/// How many clients of each kind come in each round while the workers are free.
-const EACH: usize = 8;
-
-/// What grows in the first round and in the second grows with the clients.
-const ROUNDS: [Crowd; 2] = [Crowd::Every(EACH), Crowd::Again(EACH)];
-
-const TAME_ROUNDS: [Crowd; 2] = [Crowd::Tame, Crowd::Tame];
+/// What grows in both rounds of clients grows with the clients.
+const ROUNDS: usize = 2;
 
 /// How long the list of leaks in the evidence may be.
 const MOST_PLACES: usize = 4;
@@ -97,105 +89,8 @@ impl Requirement for Descriptors {
     }
 
     fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {
-        Ok(judge(&observe(context)?))
+        Ok(judge(&observe::observe(context)?))
     }
-}
-
-fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
-    let mut session = traffic::launch(context)?;
-    let mut coming = come_and_go(&mut session, ROUNDS)?;
-    let mut spared = None;
-    if let Course::Broken(how) = &coming.course {
-        // What a server does that did not come through is for others to judge; those who do it no harm are left.
-        spared = Some(how.clone());
-        drop(session);
-        session = traffic::launch(context)?;
-        coming = come_and_go(&mut session, TAME_ROUNDS)?;
-    }
-    let mut ends = Vec::new();
-    if coming.course == Course::Through {
-        traffic::with_clients(&mut session)?;
-        traffic::tasks_queued(&mut session)?;
-        ends.push(sigterm(&mut session, "SIGTERM with tasks queued and idle clients connected")?);
-        drop(session);
-        let mut session = traffic::launch(context)?;
-        traffic::with_clients(&mut session)?;
-        ends.push(sigterm(&mut session, "SIGTERM with idle clients connected")?);
-    }
-    Ok(Observation { coming, spared, ends })
-}
-
-fn come_and_go(session: &mut Session, rounds: [Crowd; 2]) -> Result<Coming, Trouble> {
-    let mut visits = Vec::new();
-    let mut course = Course::Through;
-    let mut others = vec![others_open(session)];
-    for crowd in rounds {
-        let (came, how) = traffic::visit(session, crowd)?;
-        visits.extend(came);
-        course = how;
-        if course == Course::Through {
-            course = traffic::until_closed(session)?;
-        }
-        if course != Course::Through {
-            break;
-        }
-        others.push(others_open(session));
-    }
-    let grown = others.windows(2).map(|two| two[1].len().saturating_sub(two[0].len())).min().unwrap_or(0);
-    let newest = others.last().and_then(|open| open.iter().max());
-    Ok(Coming {
-        clients: visits.len(),
-        left: left(session, &visits),
-        grown,
-        grown_example: newest.map(|id| session.tracer.describe_object(*id)).unwrap_or_default(),
-        course,
-    })
-}
-
-/// The open connections, by the kind of client. Those that a client left that was owed an answer are not counted: the
-/// server may keep them for it, and why it does not come is for others to judge.
-fn left(session: &Session, visits: &[Visit]) -> Vec<Left> {
-    let of: BTreeMap<ObjectId, &Visit> =
-        visits.iter().filter_map(|visit| Some((visit.connection?, visit))).collect();
-    let mut left: BTreeMap<Manner, Left> = BTreeMap::new();
-    for id in traffic::open_connections(session) {
-        let visit = of.get(&id);
-        if visit.is_some_and(|visit| !visit.served) {
-            continue;
-        }
-        let manner = visit.map_or(Manner::NeverWaited, |visit| visit.manner);
-        let came = visits.iter().filter(|visit| visit.manner == manner).count();
-        let example = session.tracer.describe_object(id);
-        left.entry(manner).or_insert(Left { client: manner.words(), came, open: 0, example }).open += 1;
-    }
-    left.into_values().collect()
-}
-
-/// The open sockets, eventfds and epoll instances that are no connections.
-fn others_open(session: &Session) -> Vec<ObjectId> {
-    let ledger = session.tracer.ledger();
-    let is_other = |kind| matches!(kind, Kind::Socket | Kind::Listener | Kind::Eventfd | Kind::Epoll);
-    let open = ledger.objects().filter(|(_, object)| object.open > 0 && is_other(object.kind));
-    open.map(|(id, _)| id).collect()
-}
-
-fn sigterm(session: &mut Session, situation: &'static str) -> Result<End, Trouble> {
-    let ending = traffic::end(session)?;
-    let ledger = session.tracer.ledger();
-    let mut open: Vec<ObjectId> = session
-        .tracer
-        .left_open()
-        .into_iter()
-        .map(|(_, id)| id)
-        .filter(|id| ledger.object(*id).kind.is_to_be_closed())
-        .collect();
-    open.dedup();
-    // Go's runtime watches by an epoll instance and an eventfd of its own, which no program can close.
-    let of_runtime = |kind| matches!(kind, Kind::Eventfd | Kind::Epoll);
-    if open.iter().any(|id| of_runtime(ledger.object(*id).kind)) && session.tracer.mentions(&[".gopclntab"]) {
-        open.retain(|id| !of_runtime(ledger.object(*id).kind));
-    }
-    Ok(End { situation, ending, open: open.iter().map(|id| session.tracer.describe_object(*id)).collect() })
 }
 
 fn judge(o: &Observation) -> Finding {
@@ -231,7 +126,7 @@ fn judge(o: &Observation) -> Finding {
             format!(
                 "at least {} other sockets, eventfds and epoll instances more are open after each round of {} clients",
                 o.coming.grown,
-                o.coming.clients / ROUNDS.len()
+                o.coming.clients / ROUNDS
             ),
             o.coming.grown_example.clone(),
             "what is opened for a request or a client is closed with it",
@@ -244,7 +139,7 @@ fn judge(o: &Observation) -> Finding {
         }
     }
     let but = match &o.spared {
-        Some(how) => format!("; only ordinary clients came, because of clients of every kind {how}"),
+        Some(how) => format!("; only ordinary clients came: with clients of every kind, {how}"),
         None => String::new(),
     };
     Finding::pass(
@@ -296,6 +191,7 @@ fn open_ones(count: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::requirements::traffic::Manner;
 
     fn right() -> Observation {
         let end = |situation| End { situation, ending: Ending::Exited, open: Vec::new() };

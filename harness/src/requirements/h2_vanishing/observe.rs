@@ -1,8 +1,8 @@
 //! Clients that vanish, one that is there all the time, and newcomers.
 
-use super::{Harm, Moment, Observation, PLANS, Plan};
+use super::{Harm, Moment, Observation, PLANS, Plan, Stop};
 use crate::{
-    error::{HarnessError, Trouble},
+    error::Trouble,
     probes::{
         clients::ClientId,
         session::{Session, Settled, Setup, Wait},
@@ -37,24 +37,6 @@ const LINGER: Duration = Duration::from_secs(35);
 
 /// How long a server may take to end.
 const END: Duration = Duration::from_secs(10);
-
-/// Why a situation ended early.
-enum Stop {
-    Harm(Harm),
-    Trouble(Trouble),
-}
-
-impl From<Trouble> for Stop {
-    fn from(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
-    }
-}
-
-impl From<HarnessError> for Stop {
-    fn from(error: HarnessError) -> Self {
-        Self::Trouble(error.into())
-    }
-}
 
 /// A server, and somebody who is there all the time.
 struct Scene {

@@ -34,8 +34,8 @@ pub(super) struct Stage<'a> {
     alone: Vec<Option<Vec<u8>>>,
     /// The number of the next request of this round.
     next: usize,
-    /// The processor turns of the workers when this round began.
-    turns: u64,
+    /// No worker was given a processor while the clients asked that are to leave.
+    slept: bool,
 }
 
 /// A client that is to leave.
@@ -81,7 +81,7 @@ impl<'a> Stage<'a> {
         let alone = if answers == again { answers } else { vec![None; TEXTS] };
         session.clients.close(id);
         session.settle()?;
-        Ok(Self { context, session, alone, next: 0, turns: 0 })
+        Ok(Self { context, session, alone, next: 0, slept: false })
     }
 
     /// Connects the clients that are to leave, and lets them ask while the workers are held mid-task.
@@ -98,7 +98,7 @@ impl<'a> Stage<'a> {
             here.push(Leaves { id, connection: connection(&self.session, id), workers: vec![], seen });
         }
         self.session.settle()?;
-        self.turns = worker_turns(&self.session);
+        let turns = worker_turns(&self.session);
         self.session.tracer.arm_mid_task();
         for (leaver, (requests, _)) in here.iter_mut().zip(leavers) {
             for is_bad in *requests {
@@ -112,6 +112,7 @@ impl<'a> Stage<'a> {
             leaver.seen.descriptors = descriptors(&self.session, leaver.connection);
         }
         self.session.settle()?;
+        self.slept = worker_turns(&self.session) == turns;
         Ok(here)
     }
 
@@ -212,7 +213,7 @@ impl<'a> Stage<'a> {
             leavers: leavers.into_iter().map(|leaver| leaver.seen).collect(),
             strangers: newcomers.into_iter().map(|newcomer| newcomer.seen).collect(),
             held,
-            workers_slept: worker_turns(&self.session) == self.turns,
+            workers_slept: self.slept,
             end: Ended::from(wait),
             stuck: stuck(wait),
             death: self.session.death(),

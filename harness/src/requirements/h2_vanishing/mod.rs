@@ -8,7 +8,7 @@ use super::{
     leaving::{Leaving, numbers},
 };
 use crate::{
-    error::Trouble,
+    error::{HarnessError, Trouble},
     model::{Finding, Id},
     probes::{session::Death, tracer::End},
 };
@@ -89,6 +89,24 @@ enum Harm {
     StillOpen { descriptors: Vec<i32>, accepted_by: String, end: Ended, stuck: String },
     /// SIGTERM does not end the server as it should.
     Shutdown { how: String, place: String, end: Ended },
+}
+
+/// Why a situation ended early.
+enum Stop {
+    Harm(Harm),
+    Trouble(Trouble),
+}
+
+impl From<Trouble> for Stop {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
+}
+
+impl From<HarnessError> for Stop {
+    fn from(error: HarnessError) -> Self {
+        Self::Trouble(error.into())
+    }
 }
 
 /// What was seen.

@@ -1,11 +1,11 @@
 //! Clients that vanish, one that is there all the time, and newcomers.
 
-use super::{Harm, Moment, Observation, PLANS, Plan};
+use super::{Harm, Moment, Observation, PLANS, Plan, Stop};
 use crate::{
-    error::{HarnessError, Trouble},
+    error::Trouble,
     probes::{
         clients::ClientId,
-        session::{Session, Settled, Setup},
+        session::{Session, Settled, Setup, Wait},
         tracer::{End, ledger::ObjectId, syscalls::Class},
     },
     requirements::{
@@ -38,24 +38,6 @@ const LINGER: Duration = Duration::from_secs(35);
 /// How long a server may take to end.
 const END: Duration = Duration::from_secs(10);
 
-/// Why a situation ended early.
-enum Stop {
-    Harm(Harm),
-    Trouble(Trouble),
-}
-
-impl From<Trouble> for Stop {
-    fn from(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
-    }
-}
-
-impl From<HarnessError> for Stop {
-    fn from(error: HarnessError) -> Self {
-        Self::Trouble(error.into())
-    }
-}
-
 /// A server, and somebody who is there all the time.
 struct Scene {
     session: Session,
@@ -78,10 +60,9 @@ pub(super) fn observe(context: &Context<'_>, all_stay: bool) -> Result<Observati
         match session.ask(bystander, &good(BYSTANDER))? {
             Ok(answer) => answers.push(answer),
             Err(wait) => {
-                // Not even one client alone is answered: that is not anybody else's doing.
-                let (end, stuck) = (Ended::from(&wait), stuck(&wait));
-                let harm = Some(Harm::Unanswered { who: "a client that was alone", end, stuck });
-                return Ok(Observation { harm, ..seen });
+                // Not anybody else's doing.
+                seen.harm = Some(unanswered("a client that was alone", &wait));
+                return Ok(seen);
             }
         }
     }
@@ -106,6 +87,10 @@ pub(super) fn observe(context: &Context<'_>, all_stay: bool) -> Result<Observati
         seen.harm = harm(scene.shut_down())?;
     }
     Ok(seen)
+}
+
+fn unanswered(who: &'static str, wait: &Wait) -> Harm {
+    Harm::Unanswered { who, end: Ended::from(wait), stuck: stuck(wait) }
 }
 
 fn harm(went: Result<(), Stop>) -> Result<Option<Harm>, Trouble> {
@@ -173,8 +158,7 @@ impl Scene {
             if self.session.clients.get(id).answers() < answers {
                 self.lives()?;
                 let who = if id == newcomer { "a newcomer" } else { "a client that was there before" };
-                let (end, stuck) = (Ended::from(&wait), stuck(&wait));
-                return Err(Stop::Harm(Harm::Unanswered { who, end, stuck }));
+                return Err(Stop::Harm(unanswered(who, &wait)));
             }
         }
         self.session.clients.close(newcomer);
@@ -262,8 +246,7 @@ impl Scene {
     fn is_answered(&mut self, who: &'static str, id: ClientId, number: usize) -> Result<Vec<u8>, Stop> {
         self.session.ask(id, &good(number))?.or_else(|wait| {
             self.lives()?;
-            let (end, stuck) = (Ended::from(&wait), stuck(&wait));
-            Err(Stop::Harm(Harm::Unanswered { who, end, stuck }))
+            Err(Stop::Harm(unanswered(who, &wait)))
         })
     }
 

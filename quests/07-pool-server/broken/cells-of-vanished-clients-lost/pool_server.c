@@ -24,7 +24,6 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -47,7 +46,7 @@ struct connection {
     char in[2048];
 };
 
-static int ep, door, alarm_fd, quit_fd;
+static int ep, door, quit_fd;
 static struct connection *newest;
 static struct connection *eager, **eager_last = &eager;
 static struct cell *free_cells;
@@ -322,15 +321,11 @@ static void event_loop(void)
         int n = sleep_for_events(events);
         for (int i = 0; i < n; i++) {
             void *what = events[i].data.ptr;
-            uint64_t minutes;
             struct connection *c = what;
             if (what == &door) {
                 knock = true;
             } else if (what == &quit_fd) {
                 stop = true;
-            } else if (what == &alarm_fd) {
-                if (read(alarm_fd, &minutes, sizeof minutes) > 0)
-                    fprintf(stderr, "pool_server: still here, %zu requests under way\n", cells_out);
             } else if (what == &free_cells) {
                 bell = true; /* there will be free cells */
             } else {
@@ -402,13 +397,10 @@ int main(int argc, char **argv)
     }
     ep = epoll_create1(EPOLL_CLOEXEC);
     quit_fd = signalfd(-1, &quit, SFD_NONBLOCK | SFD_CLOEXEC);
-    alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    check(ep >= 0 && quit_fd >= 0 && alarm_fd >= 0, "pool_server: descriptors");
-    timerfd_settime(alarm_fd, 0, &(struct itimerspec){{60, 0}, {60, 0}}, NULL);
+    check(ep >= 0 && quit_fd >= 0, "pool_server: descriptors");
     free_cells = pool_open(workers, (size_t)capacity);
     watch(EPOLL_CTL_ADD, door, EPOLLIN, &door);
     watch(EPOLL_CTL_ADD, quit_fd, EPOLLIN, &quit_fd);
-    watch(EPOLL_CTL_ADD, alarm_fd, EPOLLIN, &alarm_fd);
     watch(EPOLL_CTL_ADD, pool_bell(), EPOLLIN, &free_cells);
 
     event_loop();
@@ -419,7 +411,6 @@ int main(int argc, char **argv)
         forget(newest);
     }
     pool_close();
-    close(alarm_fd);
     close(quit_fd);
     close(ep);
     return EXIT_SUCCESS;

@@ -51,7 +51,9 @@ static void serve_one_client(int fd)
  *   d. send() took only a part, or nothing: keep the rest, and watch EPOLLOUT until it is out, no longer.
  *
  * Your work in step 4, the shutdown (R3): a handler for SIGTERM sets a flag and writes an eventfd of its own, so that
- * epoll_wait() returns. Then, on the main thread: close the listener, read no more requests, thread_pool_close(), go on
+ * epoll_wait() returns. The kernel may run it on any thread, and a flag that a worker writes is a data race (R8): so
+ * block SIGTERM with pthread_sigmask() in main before thread_pool_start(), and unblock it here. Threads inherit the
+ * mask, so the workers never get it. Then, on the main thread: close the listener, read no more requests, thread_pool_close(), go on
  * until every task is back and answered, thread_pool_destroy(), close everything else, and return true.
  */
 static bool serve(int listener, struct thread_pool *pool)

@@ -9,6 +9,7 @@ use crate::{
     probes::{
         locks::{Deed, Object, Step},
         session::signal_name,
+        tracer::{ledger::Kind, syscalls::Class},
     },
 };
 use std::mem::Discriminant;
@@ -106,9 +107,19 @@ fn producer(seen: &Seen) -> Option<(&Step, String)> {
         let spurious = matches!(step.deed, Deed::Woken { spurious: true, .. });
         spurious && step.tid == seen.main && (after.from..after.to).contains(&step.at)
     })?;
+    let Deed::Woken { cond, .. } = woken.deed else { return None };
+    // It reads the next request before it waits again.
+    let next = seen.history.steps.iter().find(|step| {
+        let reads = matches!(step.deed, Deed::Calls { class: Class::Receive, .. })
+            && seen.kind(&step.deed).is_some_and(Kind::is_socket);
+        step.tid == seen.main && step.at > woken.at && (reads || waits_for(step, cond))
+    })?;
+    let went_on = !waits_for(next, cond) && next.at < after.to;
+    // An answer says that some worker was not held and has made room.
+    let quiet = before.answered == 0 && after.answered == 0;
     let same = before.held.len() == after.held.len() && !after.held.is_empty();
     let fits = seen.fits;
-    (same && before.taken <= fits && after.taken > fits).then(|| {
+    (went_on && quiet && same && before.taken <= fits && after.taken > fits).then(|| {
         let words = format!(
             "the main thread pushed into a full queue; {} requests were taken off the sockets where {fits} fit",
             after.taken
@@ -126,7 +137,7 @@ mod tests {
     use crate::probes::{
         interposer::Op,
         locks::tests::{MAIN, Story},
-        tracer::{event::What, ledger::Kind, syscalls::Class},
+        tracer::event::What,
     };
 
     const QUEUE: u64 = 0xa0;
@@ -218,13 +229,24 @@ mod tests {
         let mut story = Story::begun();
         story.lock(1, QUEUE, 19);
         wait(&mut story, 1, true);
-        let full = |taken| Some(Full { from: 0, to: 10, held: vec![2, 3], taken, answered: 0 });
-        let with = |before, after| {
-            let seen = Seen { fits: 5, full: full(before), full_again: full(after), ..seen(&story) };
-            note(&seen, &WORDS)
+        let mut patient = Story::begun();
+        patient.lock(1, QUEUE, 19);
+        wait(&mut patient, 1, true);
+        wait(&mut patient, 1, false);
+        for story in [&mut story, &mut patient] {
+            story.unlock(1, QUEUE).call(1, Class::Receive, Some(1), 50);
+        }
+        let full = |taken, answered| Some(Full { from: 0, to: 10, held: vec![2, 3], taken, answered });
+        let with = |story: &Story, before, after, answered| {
+            let kinds = vec![Kind::Eventfd, Kind::Connection(None)];
+            let (full, full_again) = (full(before, 0), full(after, answered));
+            note(&Seen { fits: 5, full, full_again, kinds, ..seen(story) }, &WORDS)
         };
-        assert_eq!(with(5, 5), None);
-        assert!(with(5, 6).unwrap().text.contains("6 requests were taken off the sockets where 5 fit"));
-        assert_eq!(with(6, 7), None, "there is no bound anyway");
+        assert_eq!(with(&story, 5, 5, 0), None);
+        let text = with(&story, 5, 6, 0).unwrap().text;
+        assert!(text.contains("6 requests were taken off the sockets where 5 fit"), "{text}");
+        assert_eq!(with(&story, 6, 7, 0), None, "there is no bound anyway");
+        assert_eq!(with(&story, 5, 6, 1), None, "a worker was not held");
+        assert_eq!(with(&patient, 5, 6, 0), None, "it has waited again");
     }
 }

@@ -8,9 +8,9 @@ use super::{
     bell::Bell,
     clients::{ClientId, Clients, Link},
     machine::stretched,
-    proc::{Quiet, backlog, threads_of},
+    proc::{Quiet, backlog, blocks, threads_of},
     session::{environment, stays_at_home},
-    tracer::{self, End, Tracer},
+    tracer::{self, End, Tracer, kernel::signal_thread},
 };
 use crate::{
     error::{HarnessError, Trouble},
@@ -210,7 +210,7 @@ impl PlainServer {
                 quiet.reset();
                 since = Instant::now();
             } else if let Some(sleep) = quiet.look(threads_of(pid).into_iter())
-                && (!sleep.timed || since.elapsed() >= stretched(PATIENCE))
+                && ((!sleep.timed && sleep.limited_by.is_empty()) || since.elapsed() >= stretched(PATIENCE))
             {
                 return Ok(Some(false));
             }
@@ -221,7 +221,8 @@ impl PlainServer {
         Ok(None)
     }
 
-    /// Sends the server a signal.
+    /// Sends the server a signal: its main thread, unless that blocks it. To whom the kernel gives a signal that is sent to a
+    /// process depends on who runs just then, and what a handler does on a worker is another thing than on the main thread.
     ///
     /// # Errors
     ///
@@ -230,8 +231,12 @@ impl PlainServer {
         if self.end().is_some() {
             return Ok(());
         }
-        kill(self.process.pid(), signal)
-            .map_err(|e| HarnessError::system(format!("send {signal} to the server"), e))
+        let pid = self.process.pid();
+        let sent = match blocks(pid.as_raw(), signal as i32) {
+            true => kill(pid, signal),
+            false => signal_thread(pid, pid.as_raw(), signal),
+        };
+        sent.map_err(|e| HarnessError::system(format!("send {signal} to the server"), e))
     }
 
     fn pump(&mut self) -> Result<bool, Trouble> {

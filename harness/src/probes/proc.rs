@@ -1,6 +1,6 @@
 //! What /proc says of a thread; see proc(5).
 
-use super::tracer::syscalls::{naps, wakes_by_itself};
+use super::tracer::syscalls::{limited_by, naps, wakes_by_itself};
 use procfs::{
     net::{TcpNetEntry, TcpState},
     process::{FDTarget, Process, Syscall, Task},
@@ -14,6 +14,8 @@ pub struct ThreadState {
     pub asleep: bool,
     /// It sleeps in a call that has a deadline of its own.
     pub wakes_by_itself: bool,
+    /// It sleeps in a call on this socket, which may have a time limit of its own.
+    pub limited_by: Option<i32>,
     /// It sleeps for a time of its own choice, and sees nothing meanwhile.
     pub naps: bool,
     /// How often it was given a processor.
@@ -41,11 +43,18 @@ pub fn thread_state(tid: i32) -> Option<ThreadState> {
         // Not `t`: a thread that ptrace has stopped has something to tell that nobody has read yet.
         asleep: state == 'S' && blocked.is_some(),
         wakes_by_itself: blocked.is_some_and(|(number, args)| wakes_by_itself(number, &args)),
+        limited_by: blocked.and_then(|(number, args)| limited_by(number, &args)),
         naps: blocked.is_some_and(|(number, _)| naps(number)),
         turns: schedule.pcount,
         cpu: Duration::from_nanos(schedule.sum_exec_runtime),
         waited: Duration::from_nanos(schedule.run_delay),
     })
+}
+
+/// Whether the main thread of a process blocks a signal; see proc_pid_status(5), `SigBlk`.
+pub fn blocks(pid: i32, signal: i32) -> bool {
+    let status = Process::new(pid).and_then(|process| process.status());
+    status.is_ok_and(|status| status.sigblk & (1 << (signal - 1)) != 0)
 }
 
 /// How long a thread has been ready to run without a processor, since it began. Zero when it is gone.
@@ -61,6 +70,8 @@ pub fn time_without_processor(tid: i32) -> Duration {
 pub struct Sleep {
     /// One of them will wake by itself.
     pub timed: bool,
+    /// These sleep in calls on these sockets, which may have a time limit of their own.
+    pub limited_by: Vec<(i32, i32)>,
     /// These see nothing until their time is over: what has come for them meanwhile, they will find then.
     pub napping: Vec<i32>,
 }
@@ -92,6 +103,9 @@ impl Quiet {
                 return None;
             };
             sleep.timed |= state.wakes_by_itself;
+            if let Some(fd) = state.limited_by {
+                sleep.limited_by.push((tid, fd));
+            }
             if state.naps {
                 sleep.napping.push(tid);
             }

@@ -33,6 +33,9 @@ use std::{
 /// The exit status of a child that could not become the program; the error number stands in for it where it fits.
 pub const EXEC_FAILED: i32 = 126;
 
+/// How many descriptors a server may have open when nothing else is wanted, if the system allows as many.
+pub const USUAL_DESCRIPTORS: u64 = 4096;
+
 /// Held while a new process still has copies of this process's descriptors.
 static FORKING: Mutex<()> = Mutex::new(());
 
@@ -64,7 +67,7 @@ pub struct Launch<'a> {
     pub dir: &'a Path,
     /// The filter that it runs under. It is in force only after [`Process::go`], when a tracer should be there.
     pub filter: Option<&'a BpfProgram>,
-    /// How many descriptors it may have open; as many as the harness if nothing is said.
+    /// How many descriptors it may have open; [`USUAL_DESCRIPTORS`] if nothing is said.
     pub descriptors: Option<u64>,
 }
 
@@ -163,9 +166,10 @@ impl Child<'_> {
         unsafe { sigaction(Signal::SIGPIPE, &default) }?;
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
         setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-        if let Some(most) = self.descriptors {
-            setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
-        }
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        // The same for all, whatever the harness itself may have open by now.
+        let most = self.descriptors.unwrap_or(USUAL_DESCRIPTORS.min(hard));
+        setrlimit(Resource::RLIMIT_NOFILE, most, if self.descriptors.is_some() { most } else { hard })?;
         let [null, out, err] = self.stdio;
         dup2_stdin(null)?;
         dup2_stdout(out)?;

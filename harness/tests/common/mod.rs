@@ -108,7 +108,8 @@ pub fn check(path: &Path, only: Option<Vec<Id>>) -> Run {
     let quest = find(DEFAULT).unwrap().unwrap();
     let submission = Submission::recognise(path).unwrap();
     let command = Command { quest: "quest".into(), submission: path.display().to_string() };
-    run(&Plan { only, ..Plan::new(&quest, &submission, command) }, &mut |_| {}).unwrap()
+    // As `quest check` does it.
+    run(&Plan { only, lanes: 2, ..Plan::new(&quest, &submission, command) }, &mut |_| {}).unwrap()
 }
 
 /// The ids with this outcome.

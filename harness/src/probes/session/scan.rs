@@ -6,7 +6,7 @@ use crate::probes::{
     machine::stretched,
     proc::{Quiet, Sleep, ThreadState, thread_state},
     tracer::{
-        kernel::unread,
+        kernel::{has_time_limit, unread},
         thread::{Role, Thread},
     },
 };
@@ -142,7 +142,13 @@ impl Session {
         let armed = self.tracer.has_timers();
         let timers = std::mem::replace(&mut self.scan.timers, armed) || armed;
         let mut sleep = self.scan.quiet.look(awake)?;
-        sleep.timed |= timers;
+        let main = self.tracer.main();
+        let is_limited = |(tid, fd): &(i32, i32)| {
+            // A child's descriptors are not known here.
+            let of_server = self.tracer.thread(*tid).is_some_and(|t| t.role != Role::Child || *tid == main);
+            !of_server || self.tracer.borrow_fd(*fd).is_none_or(|socket| has_time_limit(&socket))
+        };
+        sleep.timed |= timers || sleep.limited_by.iter().any(is_limited);
         Some(sleep)
     }
 

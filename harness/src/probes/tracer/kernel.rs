@@ -3,8 +3,13 @@
 #![allow(unsafe_code)]
 
 use nix::{
+    errno::Errno,
     fcntl::{FcntlArg, fcntl},
-    sys::socket::{SockaddrStorage, getpeername},
+    sys::{
+        signal::Signal,
+        socket::{SockaddrStorage, getpeername, getsockopt, sockopt},
+        time::TimeValLike,
+    },
     unistd::Pid,
 };
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -30,6 +35,22 @@ pub fn unread(socket: impl AsFd) -> usize {
 /// Whether calls on a descriptor come back at once (`O_NONBLOCK`).
 pub fn never_blocks(fd: impl AsFd) -> bool {
     fcntl(fd, FcntlArg::F_GETFL).is_ok_and(|flags| flags & libc::O_NONBLOCK != 0)
+}
+
+/// Whether a socket's blocking calls give up after a time of its own; see `SO_RCVTIMEO` and `SO_SNDTIMEO` in socket(7).
+pub fn has_time_limit(socket: &OwnedFd) -> bool {
+    let limits = [getsockopt(socket, sockopt::ReceiveTimeout), getsockopt(socket, sockopt::SendTimeout)];
+    limits.iter().any(|limit| limit.is_ok_and(|limit| limit.num_microseconds() > 0))
+}
+
+/// Sends a signal to one thread of a process; see tgkill(2).
+///
+/// # Errors
+///
+/// When the thread is gone.
+pub fn signal_thread(process: Pid, tid: i32, signal: Signal) -> Result<(), Errno> {
+    // SAFETY: the call takes three integers.
+    Errno::result(unsafe { libc::syscall(libc::SYS_tgkill, process.as_raw(), tid, signal as i32) }).map(drop)
 }
 
 /// A descriptor on the process itself; see pidfd_open(2).

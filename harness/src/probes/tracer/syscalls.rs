@@ -160,11 +160,18 @@ pub fn wakes_by_itself(number: i64, args: &[u64; 6]) -> bool {
         c::SYS_pselect6 => args[4] != 0,
         c::SYS_futex => args[3] != 0 && matches!(args[1] as i32 & 0x7f, c::FUTEX_WAIT | c::FUTEX_WAIT_BITSET),
         c::SYS_rt_sigtimedwait => args[2] != 0,
-        // A socket may have a time limit of its own (SO_SNDTIMEO, SO_RCVTIMEO, SO_LINGER).
-        c::SYS_sendto | c::SYS_sendmsg | c::SYS_recvfrom | c::SYS_recvmsg | c::SYS_close => true,
+        // A socket may linger (SO_LINGER).
+        c::SYS_close => true,
         _ if naps(number) => true,
         _ => false,
     }
+}
+
+/// The descriptor of a socket that a thread is blocked on, which may have a time limit of its own (`SO_RCVTIMEO`,
+/// `SO_SNDTIMEO`).
+pub fn limited_by(number: i64, args: &[u64; 6]) -> Option<i32> {
+    let on_socket = matches!(number, c::SYS_sendto | c::SYS_sendmsg | c::SYS_recvfrom | c::SYS_recvmsg);
+    on_socket.then(|| args[0] as i32)
 }
 
 /// Whether a thread that is blocked in this call sees nothing until its time is over, whatever happens meanwhile.

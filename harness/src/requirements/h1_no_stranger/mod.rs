@@ -236,6 +236,10 @@ fn wrong(o: &Observation, stranger: &Stranger) -> Option<Finding> {
         let (text, _) = leaver.asked.iter().find(|(_, answer)| answer.as_ref() == Some(line))?;
         Some((leaver, text))
     });
+    if owner.is_none() && stranger.got.len() <= stranger.asked.len() {
+        // One line for each question, and nobody's who left: a VALUE that is wrong in itself is for R6.
+        return None;
+    }
     let whose = owner.map_or_else(String::new, |(leaver, text)| {
         format!(", the answer to {text} of client {}, which {}", leaver.name, leaver.leaving.words())
     });

@@ -77,28 +77,18 @@ pub fn held_before_results(held: &[(i32, At)]) -> bool {
     held.iter().all(|(_, at)| *at == At::Release)
 }
 
-/// Whether somebody is held who came back from a wait with a time limit although nobody had signalled: it may have found
+/// Whether somebody is held whose last wait for a condition variable had ended because its time was over: it may have found
 /// nothing to do, and not be in the middle of a task.
 pub fn held_without_work(session: &Session) -> bool {
     session.tracer.held().iter().any(|(tid, _)| woke_by_itself(session.tracer.events(), *tid))
 }
 
 fn woke_by_itself(events: &[Event], tid: i32) -> bool {
-    let marker = |event: &Event| match event.what {
-        What::Marker(marker) => Some(marker),
+    let mut ops = events.iter().rev().filter(|event| event.tid == tid).filter_map(|event| match event.what {
+        What::Marker(marker) => Some(marker.op),
         _ => None,
-    };
-    let last = |upto: usize, ops: &[Op]| {
-        let own = |event: &Event| marker(event).filter(|marker| event.tid == tid && ops.contains(&marker.op));
-        events[..upto].iter().enumerate().rev().find_map(|(at, event)| Some((at, own(event)?)))
-    };
-    let Some((woken, of)) = last(events.len(), &[Op::CondWoken]) else { return false };
-    let Some((began, wait)) = last(woken, &[Op::CondWait, Op::CondTimedWait]) else { return false };
-    let signalled = events[began..woken]
-        .iter()
-        .filter_map(marker)
-        .any(|marker| marker.object == of.object && matches!(marker.op, Op::CondSignal | Op::CondBroadcast));
-    wait.op == Op::CondTimedWait && !signalled
+    });
+    ops.any(|op| op == Op::CondWoken) && ops.next() == Some(Op::WaitFailed)
 }
 
 /// The processor turns of all workers together: if they do not grow, no worker ran.
@@ -221,9 +211,11 @@ mod tests {
             let events: Vec<Event> = ops.iter().map(event).collect();
             woke_by_itself(&events, 8)
         };
-        assert!(told(&[(8, Op::CondTimedWait), (8, Op::CondWoken), (8, Op::MutexUnlocked)]));
+        let late = [(8, Op::CondTimedWait), (8, Op::WaitFailed), (7, Op::CondSignal), (8, Op::CondWoken)];
+        assert!(told(&late));
+        assert!(told(&[&late[..], &[(8, Op::MutexUnlocked)]].concat()));
         assert!(!told(&[(8, Op::CondTimedWait), (7, Op::CondSignal), (8, Op::CondWoken)]));
-        assert!(!told(&[(8, Op::CondWait), (8, Op::CondWoken)]));
-        assert!(!told(&[(9, Op::CondTimedWait), (9, Op::CondWoken), (8, Op::MutexUnlocked)]));
+        assert!(!told(&[&late[..], &[(8, Op::CondWait), (8, Op::CondWoken)]].concat()));
+        assert!(!told(&[(9, Op::WaitFailed), (9, Op::CondWoken), (8, Op::MutexUnlocked)]));
     }
 }

@@ -48,7 +48,8 @@ ops! {
     JoinEnd = 5, "OP_JOIN_END";
     /// A thread was detached.
     Detached = 6, "OP_DETACHED";
-    /// A wait that was announced came back without what it was for (interrupted, too late, an error).
+    /// A wait that was announced came back without what it was for (interrupted, too late, an error). For a condition
+    /// variable it means that the time was over, and `CondWoken` follows.
     WaitFailed = 7, "OP_WAIT_FAILED";
     /// A mutex was initialised by call.
     MutexInit = 10, "OP_MUTEX_INIT";

@@ -398,6 +398,8 @@ EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
     NEED(pthread_cond_timedwait);
     long told = mark(OP_COND_TIMED_WAIT, cond, (unsigned long)mutex, CALLER);
     int rc = told == SPURIOUS ? yield_mutex(mutex) : real_pthread_cond_timedwait(cond, mutex, until);
+    if (rc == ETIMEDOUT)
+        mark(OP_WAIT_FAILED, cond, 0, CALLER);
     mark(OP_COND_WOKEN, cond, (unsigned long)mutex, CALLER);
     return rc;
 }
@@ -408,6 +410,8 @@ EXPORT int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
     NEED(pthread_cond_clockwait);
     long told = mark(OP_COND_TIMED_WAIT, cond, (unsigned long)mutex, CALLER);
     int rc = told == SPURIOUS ? yield_mutex(mutex) : real_pthread_cond_clockwait(cond, mutex, clock, until);
+    if (rc == ETIMEDOUT)
+        mark(OP_WAIT_FAILED, cond, 0, CALLER);
     mark(OP_COND_WOKEN, cond, (unsigned long)mutex, CALLER);
     return rc;
 }
@@ -457,6 +461,8 @@ EXPORT int cnd_timedwait(cnd_t *restrict cond, mtx_t *restrict mutex, const stru
     NEED(cnd_timedwait);
     long told = mark(OP_COND_TIMED_WAIT | C11, cond, (unsigned long)mutex, CALLER);
     int rc = told == SPURIOUS ? yield_mtx(mutex) : real_cnd_timedwait(cond, mutex, until);
+    if (rc == thrd_timedout)
+        mark(OP_WAIT_FAILED | C11, cond, 0, CALLER);
     mark(OP_COND_WOKEN | C11, cond, (unsigned long)mutex, CALLER);
     return rc;
 }

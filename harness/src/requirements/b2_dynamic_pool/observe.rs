@@ -203,7 +203,10 @@ impl Run {
                 session.tracer.thread(leaver).is_none_or(|thread| thread.is_held() || thread.ended.is_some())
             };
             self.session.until_patiently(LONGEST, LONGEST, over)?;
-            if self.session.tracer.held().iter().any(|(tid, _)| *tid == leaver) {
+            // If another task than its own was answered, somebody else is held who has none: then nothing can be told.
+            let answered = ids.iter().filter(|id| self.session.clients.get(**id).answers() > 0).count();
+            let caught = self.session.tracer.held().iter().any(|(tid, _)| *tid == leaver);
+            if caught && answered == 1 {
                 o.retiring = Some(self.retire(leaver, late)?);
                 ids.push(late);
             }

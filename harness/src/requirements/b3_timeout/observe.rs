@@ -20,6 +20,9 @@ const WORKERS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(20);
 
+/// A worker that is not held by then is held already, with nothing to do.
+const NO_MORE: Duration = Duration::from_millis(500);
+
 /// A server that does nothing for so long looks away from the client that has left.
 const NOTICED: Duration = Duration::from_millis(20);
 
@@ -45,16 +48,21 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Option<Observation>, Trou
         drop(session);
         return Ok(Some(Observation { unlimited: unlimited(context)?, ..seen }));
     }
-    Ok(Some(Observation {
+    Ok(Some(unheld(0, fast)))
+}
+
+/// There is nothing to see: the workers could not be held, or the machine is too slow.
+fn unheld(held: usize, fast: Vec<Duration>) -> Observation {
+    Observation {
         fast,
-        held: (0, WORKERS),
+        held: (held, WORKERS),
         timeouts: Ended::Reached,
         doing: String::new(),
         clients: Vec::new(),
         end: Ended::Reached,
         stuck: String::new(),
         unlimited: Some(Vec::new()),
-    }))
+    }
 }
 
 /// What each request of the scenario gets alone, and how long those took that were answered with a timeout instead.
@@ -89,7 +97,7 @@ fn let_pass(session: &mut Session, time: Duration) -> Result<(), Trouble> {
 /// Waits until one more worker is held; all of this happens before the limit is over, unless the machine is very slow.
 fn hold_one_more(session: &mut Session) -> Result<(), Trouble> {
     let held = session.tracer.held().len();
-    session.until(LONGEST, |session| session.tracer.held().len() > held)?;
+    session.until_patiently(LONGEST, NO_MORE, |session| session.tracer.held().len() > held)?;
     Ok(())
 }
 
@@ -137,6 +145,9 @@ fn scene(session: &mut Session, alone: &[Vec<u8>]) -> Result<Observation, Troubl
     let held = session.tracer.held();
     let held = if held_before_results(&held) && !held_without_work(session) { held.len() } else { 0 };
 
+    if held < WORKERS {
+        return Ok(unheld(held, Vec::new()));
+    }
     let owed: Vec<ClientId> = cast.iter().filter(|it| it.role == Role::Held).map(|it| it.id).collect();
     let wait = session.until_patiently(LONGEST, PATIENCE, |session| {
         let over = |id: &ClientId| {

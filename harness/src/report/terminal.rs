@@ -56,7 +56,8 @@ impl Format for Terminal {
         line(out, look.palette.outcome(verdict.outcome), &verdict.outcome.word().to_uppercase(), &what)?;
         match (verdict.outcome, look.verbose) {
             (Outcome::Pass, false) => Ok(()),
-            (Outcome::Pass, true) | (Outcome::Skip, _) => evidence(&verdict.evidence, false, look, out),
+            (Outcome::Skip, false) => wrapped("observed", &verdict.evidence.observed, look, out),
+            (Outcome::Pass | Outcome::Skip, true) => evidence(&verdict.evidence, false, look, out),
             // A server that does not start fails everything in the same words; once is enough.
             _ => match seen.iter().find(|before| is_same(before, verdict)) {
                 Some(before) if !look.verbose => {
@@ -215,6 +216,36 @@ INCONCLUSIVE [  1.234s] R8   answers come from workers
     fn verbose_says_what_a_pass_saw() {
         let text = written(&run(), Palette::plain(), true);
         assert!(text.contains("             observed  12 were taken\n        FAIL"), "{text}");
+    }
+
+    #[test]
+    fn each_family_has_a_heading_and_a_skip_says_why() {
+        let nothing = ["", "", "", "", ""];
+        let mut noted = samples::verdict("R8", Outcome::Pass, nothing);
+        noted.notes = vec![Note { key: "k".into(), text: "look here".into(), place: "a.c:1".into() }];
+        let run = samples::run(vec![
+            noted,
+            samples::verdict("C1", Outcome::Pass, nothing),
+            samples::verdict("B2", Outcome::Skip, ["e", "not claimed", "", "", ""]),
+            samples::verdict("B3", Outcome::Skip, ["e", "not claimed either", "", "", ""]),
+            samples::verdict("H1", Outcome::Pass, nothing),
+        ]);
+        let text = written(&run, Palette::plain(), false);
+        let lines: Vec<String> =
+            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let at = |start: &str| {
+            lines.iter().position(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{text}"))
+        };
+        let order = [
+            "note look here [a.c:1]",
+            "Constraints",
+            "Bonuses",
+            "observed not claimed",
+            "Hardening",
+            "Summary",
+        ];
+        assert!(order.map(at).is_sorted(), "{text}");
+        assert_eq!((text.matches("Bonuses").count(), text.matches("expected").count()), (1, 0), "{text}");
     }
 
     #[test]

@@ -77,6 +77,24 @@ pub fn held_before_results(held: &[(i32, At)]) -> bool {
     held.iter().all(|(_, at)| *at == At::Release)
 }
 
+/// The threads that are held, in the order in which they came to be held.
+pub fn held_tids(session: &Session) -> Vec<i32> {
+    session.tracer.held().iter().map(|(tid, _)| *tid).collect()
+}
+
+/// Lets these held threads go, one at a time: what each does is done before the next one goes on.
+///
+/// # Errors
+///
+/// As [`Session::settle`].
+pub fn release_in_order(session: &mut Session, order: &[i32]) -> Result<(), Trouble> {
+    for tid in order {
+        session.tracer.release(*tid)?;
+        session.settle()?;
+    }
+    Ok(())
+}
+
 /// Whether somebody is held whose last wait for a condition variable had ended because its time was over: it may have found
 /// nothing to do, and not be in the middle of a task.
 pub fn held_without_work(session: &Session) -> bool {

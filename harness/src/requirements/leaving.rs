@@ -1,6 +1,6 @@
 //! Clients that leave before they are answered: the ways to go, and what the server still has of them.
 
-use super::common::ANSWER_DEADLINE;
+use super::common::{ANSWER_DEADLINE, held_tids};
 use crate::{
     error::Trouble,
     probes::{
@@ -56,18 +56,13 @@ impl Leaving {
     }
 }
 
-/// The workers that are held.
-pub fn held(session: &Session) -> Vec<i32> {
-    session.tracer.held().iter().map(|(tid, _)| *tid).collect()
-}
-
 /// Waits until one more worker is held than these; `None` if it cannot be any more.
 ///
 /// # Errors
 ///
 /// As [`Session::until`].
 pub fn next_held(session: &mut Session, before: &[i32]) -> Result<Option<i32>, Trouble> {
-    let next = |session: &Session| held(session).into_iter().find(|tid| !before.contains(tid));
+    let next = |session: &Session| held_tids(session).into_iter().find(|tid| !before.contains(tid));
     session.until(ANSWER_DEADLINE, |session| next(session).is_some())?;
     Ok(next(session))
 }

@@ -3,8 +3,8 @@
 use super::{
     Context, Requirement,
     common::{
-        Ended, REJECTED, bad, good, held_where, is_result, not_yet, shown, stuck, wait_for_answers,
-        worker_turns,
+        Ended, REJECTED, bad, good, held_tids, held_where, is_result, not_yet, release_in_order, shown,
+        stuck, wait_for_answers, worker_turns,
     },
 };
 use crate::{
@@ -101,19 +101,16 @@ fn observe(session: &mut Session, random: &mut fastrand::Rng, round: usize) -> R
         session.clients.send(*id, &request);
     }
     session.settle()?;
-    let mut held = session.tracer.held();
+    let held = session.tracer.held();
     let workers_slept = worker_turns(session) == turns;
     let errors_early = ids
         .iter()
         .zip(ROUNDS[round])
         .filter(|(id, bad)| *bad && session.clients.get(**id).answers() > 0)
         .count();
-    random.shuffle(&mut held);
-    for (tid, _) in &held {
-        session.tracer.release(*tid)?;
-        // One worker at a time: what it brings is answered before the next one goes on.
-        session.settle()?;
-    }
+    let mut order = held_tids(session);
+    random.shuffle(&mut order);
+    release_in_order(session, &order)?;
     session.tracer.release_all()?;
     let wait = wait_for_answers(session, &ids, 1)?;
     session.settle()?;
@@ -126,7 +123,7 @@ fn observe(session: &mut Session, random: &mut fastrand::Rng, round: usize) -> R
             sent_by: session.sent_by(*id),
         })
         .collect();
-    let order = held.iter().map(|(tid, _)| session.tracer.name(*tid)).collect();
+    let order = order.iter().map(|tid| session.tracer.name(*tid)).collect();
     for id in ids {
         session.clients.close(id);
     }

@@ -148,9 +148,13 @@ impl Tracer {
         }
     }
 
-    /// The threads that are held, and where.
+    /// The threads that are held, and where, in the order in which they came to be held: what is drawn from this by chance
+    /// does not depend on which worker woke first.
     pub fn held(&self) -> Vec<(i32, At)> {
-        self.alive().filter_map(|t| Some((t.tid, t.hold.at()?))).collect()
+        let mut held: Vec<_> =
+            self.alive().filter_map(|t| Some((t.hold.since()?, (t.tid, t.hold.at()?)))).collect();
+        held.sort_by_key(|(since, _)| *since);
+        held.into_iter().map(|(_, which)| which).collect()
     }
 
     /// Lets a held thread go on.

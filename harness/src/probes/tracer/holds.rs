@@ -52,9 +52,17 @@ pub enum Candidate<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Hold {
     armed: Option<Armed>,
-    held: Option<(At, Resume)>,
+    held: Option<Held>,
     /// Hold it at its next return from epoll.
     wakeup: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    at: At,
+    resume: Resume,
+    /// The number of the stop, of all that the tracer has seen.
+    since: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -91,20 +99,25 @@ impl Hold {
 
     /// Where it is held.
     pub fn at(&self) -> Option<At> {
-        self.held.map(|(at, _)| at)
+        self.held.map(|held| held.at)
+    }
+
+    /// The number of the stop at which it came to be held: what tells who was first.
+    pub fn since(&self) -> Option<usize> {
+        self.held.map(|held| held.since)
     }
 
     /// The thread has been let go or killed; how it goes on in the first case.
     pub fn release(&mut self) -> Option<Resume> {
-        self.held.take().map(|(_, resume)| resume)
+        self.held.take().map(|held| held.resume)
     }
 
-    /// Decides on a stop; true if the thread is now held. `locks` is how many mutexes it holds.
-    pub fn decide(&mut self, candidate: Candidate<'_>, locks: usize) -> bool {
+    /// Decides on a stop; true if the thread is now held. `locks` is how many mutexes it holds, `now` the number of the stop.
+    pub fn decide(&mut self, candidate: Candidate<'_>, locks: usize, now: usize) -> bool {
         if let Candidate::Return(name, class) = candidate {
             if self.wakeup && class == Class::EpollWait && locks == 0 {
                 self.wakeup = false;
-                self.held = Some((At::Return(name), Resume::Free));
+                self.held = Some(Held { at: At::Return(name), resume: Resume::Free, since: now });
             }
             return self.is_held();
         }
@@ -115,7 +128,7 @@ impl Hold {
         if !armed.woke || locks > 0 || !armed.sems.is_empty() {
             return false;
         }
-        let held = match candidate {
+        let (at, resume) = match candidate {
             Candidate::Marker(marker) => {
                 if !matches!(marker.op, Op::MutexUnlocked | Op::RwlockUnlocked | Op::SemPosted) {
                     return false;
@@ -125,7 +138,7 @@ impl Hold {
             Candidate::Call(_, Class::ExitGroup) | Candidate::Return(..) => return false,
             Candidate::Call(name, _) => (At::Call(name), Resume::ToExit),
         };
-        self.held = Some(held);
+        self.held = Some(Held { at, resume, since: now });
         self.armed = None;
         true
     }
@@ -181,7 +194,7 @@ mod tests {
                 Op::MutexUnlocked => locks -= 1,
                 _ => {}
             }
-            hold.decide(Candidate::Marker(&marker(*op, *object)), locks)
+            hold.decide(Candidate::Marker(&marker(*op, *object)), locks, 0)
         })
     }
 
@@ -233,25 +246,25 @@ mod tests {
     fn without_a_known_wait_the_next_call_is_the_place() {
         let mut hold = Hold::default();
         hold.arm(Rc::default(), false);
-        assert!(hold.decide(Candidate::Call("write", Class::Send), 0));
+        assert!(hold.decide(Candidate::Call("write", Class::Send), 0, 0));
         assert_eq!((hold.at(), hold.release()), (Some(At::Call("write")), Some(Resume::ToExit)));
-        assert!(!hold.decide(Candidate::Call("write", Class::Send), 0), "once");
+        assert!(!hold.decide(Candidate::Call("write", Class::Send), 0, 0), "once");
     }
 
     #[test]
     fn the_loop_is_held_when_it_comes_back_from_epoll() {
         let mut hold = Hold::default();
         hold.arm_wakeup();
-        assert!(!hold.decide(Candidate::Return("read", Class::Receive), 0));
-        assert!(hold.decide(Candidate::Return("epoll_wait", Class::EpollWait), 0));
+        assert!(!hold.decide(Candidate::Return("read", Class::Receive), 0, 0));
+        assert!(hold.decide(Candidate::Return("epoll_wait", Class::EpollWait), 0, 0));
         assert_eq!(hold.release(), Some(Resume::Free));
-        assert!(!hold.decide(Candidate::Return("epoll_wait", Class::EpollWait), 0), "once");
+        assert!(!hold.decide(Candidate::Return("epoll_wait", Class::EpollWait), 0, 0), "once");
     }
 
     #[test]
     fn the_end_of_the_process_is_never_held_up() {
         let mut hold = Hold::default();
         hold.arm(Rc::default(), false);
-        assert!(!hold.decide(Candidate::Call("exit_group", Class::ExitGroup), 0));
+        assert!(!hold.decide(Candidate::Call("exit_group", Class::ExitGroup), 0, 0));
     }
 }

@@ -195,7 +195,7 @@ impl Tracer {
         }
         if let Some(thread) = self.threads.get_mut(&tid) {
             thread.note(&marker);
-            thread.hold.decide(Candidate::Marker(&marker), thread.locks.len());
+            thread.hold.decide(Candidate::Marker(&marker), thread.locks.len(), self.seen);
         }
     }
 
@@ -219,7 +219,7 @@ impl Tracer {
         let Some(thread) = self.threads.get_mut(&tid) else { return };
         thread.inside = Some(Inside { call, args, object, second, caller, entered: self.seen, cut });
         if object.is_some() {
-            thread.hold.decide(Candidate::Call(call.name, call.class), thread.locks.len());
+            thread.hold.decide(Candidate::Call(call.name, call.class), thread.locks.len(), self.seen);
         }
     }
 
@@ -240,7 +240,7 @@ impl Tracer {
         if cut {
             ptrace::set_third_argument(tid, args[2]);
         }
-        thread.hold.decide(Candidate::Return(call.name, call.class), thread.locks.len());
+        thread.hold.decide(Candidate::Return(call.name, call.class), thread.locks.len(), self.seen);
         self.alarms |= of_server && call.class == Class::Alarm && result >= 0;
         let call = Call { name: call.name, class: call.class, args, object, second, caller, entered, result };
         if of_server {

@@ -195,7 +195,7 @@ impl Run {
         }
         let late = self.session.connect()?;
         self.session.tracer.disarm();
-        if let Some((leaver, _)) = self.session.tracer.held().last().copied() {
+        if let Some(leaver) = self.session.tracer.held().into_iter().map(|(tid, _)| tid).max() {
             self.session.tracer.release(leaver)?;
             self.session.settle()?;
             self.session.tracer.arm_next_release(leaver);

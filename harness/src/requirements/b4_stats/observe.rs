@@ -11,8 +11,8 @@ use crate::{
     requirements::{
         Context,
         common::{
-            ANSWER_DEADLINE, REJECTED, bad, good, held_before_results, held_without_work, is_result, stuck,
-            wait_for_answers, worker_turns,
+            ANSWER_DEADLINE, REJECTED, bad, good, held_before_results, held_tids, held_without_work,
+            is_result, release_in_order, stuck, wait_for_answers, worker_turns,
         },
     },
 };
@@ -101,7 +101,7 @@ fn hold(
     if !ask(session, asks, &when, vec![busy], o)? {
         return Ok(false);
     }
-    session.tracer.release_all()?;
+    release_in_order(session, &held_tids(session))?;
     wait_for_answers(session, &ids, 1)?;
     session.settle()?;
     for (number, id) in ids.iter().enumerate() {
@@ -132,14 +132,18 @@ fn leave(session: &mut Session, asks: ClientId, mut count: Line, o: &mut Observa
     let leaves = session.connect()?;
     session.settle()?;
     session.tracer.arm_mid_task();
-    session.clients.send(between, &[&good(21)[..], b"STATS\n", &bad(22)].concat());
+    session.clients.send(between, &[&good(21)[..], b"STATS\n"].concat());
+    session.settle()?;
+    let early = session.clients.get(between).answers();
+    let held = !session.tracer.held().is_empty() && held_before_results(&session.tracer.held());
+    session.clients.send(between, &bad(22));
     session.settle()?;
     session.clients.send(leaves, &good(23));
     session.settle()?;
     session.clients.reset(leaves);
     session.settle()?;
-    let held = !session.tracer.held().is_empty() && held_before_results(&session.tracer.held());
-    let early = session.clients.get(between).answers();
+    // In the order in which they were taken: answers that overtake each other are not asked for here.
+    release_in_order(session, &held_tids(session))?;
     session.tracer.release_all()?;
     wait_for_answers(session, &[between], 3)?;
     session.settle()?;

@@ -10,8 +10,8 @@ use crate::{
     probes::{clients::Link, session::Wait},
     requirements::{
         Context,
-        common::ANSWER_DEADLINE,
-        leaving::{Leaving, connection, held, next_held},
+        common::{ANSWER_DEADLINE, held_tids},
+        leaving::{Leaving, connection, next_held},
     },
 };
 
@@ -69,13 +69,13 @@ fn round(stage: &mut Stage<'_>, plan: &Plan, seed: u64) -> Result<Observation, T
     let mut newcomers = newcomers(stage, plan.strangers, &leavers)?;
     for newcomer in newcomers.iter_mut().take(plan.strangers) {
         for _ in 0..plan.in_hand {
-            let before = held(&stage.session);
+            let before = held_tids(&stage.session);
             stage.ask(newcomer);
             next_held(&mut stage.session, &before)?;
         }
     }
     stage.session.settle()?;
-    let mut order = held(&stage.session);
+    let mut order = held_tids(&stage.session);
     random.shuffle(&mut order);
     for tid in order {
         stage.session.tracer.release(tid)?;

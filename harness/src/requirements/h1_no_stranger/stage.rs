@@ -10,8 +10,8 @@ use crate::{
     },
     requirements::{
         Context,
-        common::{Ended, REJECTED, bad, good, shown, stuck, wait_for_answers, worker_turns},
-        leaving::{connection, descriptors, held, next_held},
+        common::{Ended, REJECTED, bad, good, held_tids, shown, stuck, wait_for_answers, worker_turns},
+        leaving::{connection, descriptors, next_held},
     },
 };
 
@@ -103,7 +103,7 @@ impl<'a> Stage<'a> {
         for (leaver, (requests, _)) in here.iter_mut().zip(leavers) {
             for is_bad in *requests {
                 let (request, answer) = self.request(*is_bad);
-                let before = held(&self.session);
+                let before = held_tids(&self.session);
                 // One at a time, so that it is known which worker has which task.
                 self.session.clients.send(leaver.id, &request);
                 leaver.workers.extend(next_held(&mut self.session, &before)?);

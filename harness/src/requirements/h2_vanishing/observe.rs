@@ -10,10 +10,10 @@ use crate::{
     },
     requirements::{
         Context,
-        common::{Ended, good, stuck, wait_for_answers, worker_turns},
+        common::{Ended, good, held_tids, stuck, wait_for_answers, worker_turns},
         deaf::stop_up,
         idle::{Rest, rest},
-        leaving::{Leaving, connection, descriptors, held, next_held},
+        leaving::{Leaving, connection, descriptors, next_held},
     },
 };
 use nix::sys::signal::Signal;
@@ -142,7 +142,7 @@ impl Scene {
         self.session.clients.send(self.bystander, &good(BYSTANDER));
         self.session.clients.send(newcomer, &good(NEWCOMER));
         self.session.settle()?;
-        let mut order = held(&self.session);
+        let mut order = held_tids(&self.session);
         self.random.shuffle(&mut order);
         for tid in order {
             self.release(Some(tid))?;

@@ -10,7 +10,7 @@ use crate::{
     },
     requirements::{
         Context,
-        common::{Ended, good, stuck, wait_for_answers},
+        common::{Ended, good, release_in_order, stuck, wait_for_answers},
         idle::{Rest, rest},
         leaving::{closed_by, connection},
     },
@@ -96,7 +96,7 @@ fn observe(
             if slept && let Rest::Spins(doing) = rest(session)? {
                 spins = Some(doing);
             }
-            release(session, &order)?;
+            release_in_order(session, &order)?;
         }
         When::JustBeforeResults | When::JustAfterResults => {
             // Somebody comes, and the loop is held with that in its hand.
@@ -107,7 +107,7 @@ fn observe(
                 finish(session, id, half_close);
                 session.settle()?;
             }
-            release(session, &order)?;
+            release_in_order(session, &order)?;
             if case.when == When::JustAfterResults {
                 finish(session, id, half_close);
                 session.settle()?;
@@ -144,12 +144,4 @@ fn finish(session: &mut Session, id: ClientId, half_close: bool) {
     if half_close {
         session.clients.finish(id);
     }
-}
-
-fn release(session: &mut Session, order: &[i32]) -> Result<(), Trouble> {
-    for tid in order {
-        session.tracer.release(*tid)?;
-        session.settle()?;
-    }
-    Ok(())
 }

@@ -9,7 +9,7 @@ use crate::{
     },
     requirements::{
         Context,
-        common::{ANSWER_DEADLINE, Ended, bad, died, good, is_result, stuck},
+        common::{ANSWER_DEADLINE, Ended, bad, died, good, held_tids, is_result, release_in_order, stuck},
     },
 };
 use std::collections::BTreeMap;
@@ -222,18 +222,14 @@ impl Scene {
             scene.session.tracer.arm_mid_task();
             scene.session.clients.send(id, &requests.concat());
             scene.session.settle()?;
-            let mut held = scene.session.tracer.held();
-            random.shuffle(&mut held);
-            // Whoever has taken the first task is among the last.
-            if held.len() > 1
-                && held.first().map(|(tid, _)| tid) == scene.session.tracer.held().first().map(|(tid, _)| tid)
-            {
-                held.rotate_left(1);
+            let in_turn = held_tids(&scene.session);
+            let mut order = in_turn.clone();
+            random.shuffle(&mut order);
+            // Whoever has taken the first task is not the first to finish.
+            if order.len() > 1 && order.first() == in_turn.first() {
+                order.rotate_left(1);
             }
-            for (tid, _) in held {
-                scene.session.tracer.release(tid)?;
-                scene.session.settle()?;
-            }
+            release_in_order(&mut scene.session, &order)?;
             Ok(scene.session.tracer.release_all()?)
         })
     }

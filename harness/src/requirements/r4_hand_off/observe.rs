@@ -27,6 +27,7 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     let turns = worker_turns(&session);
     let idle: BTreeMap<i32, Waiting> =
         session.tracer.alive_workers().filter_map(|thread| Some((thread.tid, thread.waiting?))).collect();
+    let armed = session.tracer.events().len();
     session.tracer.arm_mid_task();
     for (number, id) in ids.iter().enumerate() {
         session.clients.send(*id, &good(number));
@@ -39,7 +40,7 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     let answered_early = answered(&session);
     let early = ids.iter().find(|id| session.clients.get(**id).answers() > 0);
     let early_sender = early.map(|id| session.sent_by(*id)).unwrap_or_default();
-    let silent = release_one_by_one(&mut session, &idle)?;
+    let silent = release_one_by_one(&mut session, &idle, armed)?;
     session.tracer.release_all()?;
     let wait = wait_for_answers(&mut session, &ids, 1)?;
     // The last worker may still be about to write its eventfd, and the main thread to read it.
@@ -60,15 +61,24 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
 }
 
 /// Lets the held workers go one at a time; the names of those that finished their task, and wait again for what they waited
-/// for when they were `idle`, with nobody writing an eventfd.
-fn release_one_by_one(session: &mut Session, idle: &BTreeMap<i32, Waiting>) -> Result<Vec<String>, Trouble> {
+/// for when they were `idle`, with nobody writing an eventfd; nor did they themselves since the event number `armed`.
+fn release_one_by_one(
+    session: &mut Session,
+    idle: &BTreeMap<i32, Waiting>,
+    armed: usize,
+) -> Result<Vec<String>, Trouble> {
     let mut silent = Vec::new();
     for (tid, at) in session.tracer.held() {
         let before = session.tracer.events().len();
         session.tracer.release(tid)?;
         let settled = session.settle()?;
-        let mut new = session.tracer.events()[before..].iter().filter_map(|e| Some((e.tid, e.call()?)));
-        let rang = new.any(|(tid, call)| is_worker_write(session, tid, call, Kind::Eventfd));
+        // Who computes under the queue's lock has announced its result when it releases that, and was not held before.
+        let rang = session.tracer.events()[armed..]
+            .iter()
+            .enumerate()
+            .filter(|(place, event)| armed + place >= before || event.tid == tid)
+            .filter_map(|(_, event)| Some((event.tid, event.call()?)))
+            .any(|(tid, call)| is_worker_write(session, tid, call, Kind::Eventfd));
         let waiting = session.tracer.thread(tid).and_then(|thread| thread.waiting);
         let is_done = waiting.is_some() && waiting.as_ref() == idle.get(&tid);
         // Elsewhere than mid-task it may have announced its result before it was held.

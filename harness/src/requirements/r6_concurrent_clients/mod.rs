@@ -4,7 +4,9 @@ mod unwatched;
 
 use super::{
     Context, Requirement,
-    common::{Ended, bad, good, is_result, not_yet, shown, stuck, wait_for_answers},
+    common::{
+        Ended, bad, good, held_tids, is_result, not_yet, release_in_order, shown, stuck, wait_for_answers,
+    },
 };
 use crate::{
     error::Trouble,
@@ -146,12 +148,9 @@ fn observe(
     }
     match mix {
         Mix::WorkersInOtherOrder => {
-            let mut held = session.tracer.held();
-            random.shuffle(&mut held);
-            for (tid, _) in held {
-                session.tracer.release(tid)?;
-                session.settle()?;
-            }
+            let mut order = held_tids(session);
+            random.shuffle(&mut order);
+            release_in_order(session, &order)?;
         }
         Mix::ResultsPileUp => {
             session.tracer.arm_main();

@@ -163,7 +163,11 @@ pub fn visit(session: &mut Session, crowd: Crowd) -> Result<(Vec<Visit>, Course)
                 round.deaf()?;
             }
         }
-        Crowd::Tame => round.free(&round::TAME, CAPACITY / round::TAME.len())?,
+        Crowd::Tame => {
+            for manner in round::TAME {
+                round.free(&[manner], CAPACITY)?;
+            }
+        }
     }
     let visits = round.done();
     let course = course(session)?;

@@ -29,8 +29,9 @@ pub(super) const EVERY_MANNER: [Manner; 11] = [
     Manner::Noise,
 ];
 
-/// The kinds that every server can bear.
-pub(super) const TAME: [Manner; 2] = [Manner::Answered, Manner::Rejected];
+/// The kinds that every server can bear, one after the other. Good input comes last: what a server forgets to send when
+/// there was only bad input goes out with the next result, every time.
+pub(super) const TAME: [Manner; 2] = [Manner::Rejected, Manner::Answered];
 
 /// Who leaves while the workers are held: no more than the workers and the queue hold.
 const MID_TASK: [Manner; 8] = [

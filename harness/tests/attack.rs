@@ -276,6 +276,57 @@ fn a_program_that_leaves_a_daemon_behind_when_nobody_watches_leaves_nothing() {
 }
 
 #[test]
+fn a_program_that_reaches_for_the_harness_gets_hold_of_nothing() {
+    let folder = solution_with(
+        "more.c",
+        br#"
+        #define _GNU_SOURCE
+        #include <asm/sockios.h>
+        #include <errno.h>
+        #include <fcntl.h>
+        #include <signal.h>
+        #include <stdio.h>
+        #include <string.h>
+        #include <sys/ioctl.h>
+        #include <sys/socket.h>
+        #include <sys/syscall.h>
+        #include <unistd.h>
+        static int watched(void) {
+            char line[256];
+            FILE *status = fopen("/proc/self/status", "r");
+            while (fgets(line, sizeof line, status) && strcmp(line, "TracerPid:\t0\n")) continue;
+            int end = feof(status);
+            fclose(status);
+            return end;
+        }
+        static void signal_by_arrival(int by_ioctl) {
+            int pair[2], harness = getppid();
+            if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair)) _exit(10);
+            if (by_ioctl ? ioctl(pair[0], FIOSETOWN, &harness) : fcntl(pair[0], F_SETOWN, harness)) errno = 0; /* refused */
+            fcntl(pair[0], F_SETSIG, SIGKILL);
+            fcntl(pair[0], F_SETFL, O_ASYNC);
+            if (write(pair[1], "x", 1) != 1) _exit(11);
+            close(pair[0]);
+            close(pair[1]);
+        }
+        __attribute__((constructor)) static void reach(void) {
+            char memory[64];
+            snprintf(memory, sizeof memory, "/proc/%d/mem", getppid());
+            if (open(memory, O_RDWR) >= 0) _exit(12);
+            signal_by_arrival(0);
+            signal_by_arrival(1);
+            if (watched()) return;
+            kill(getppid(), SIGKILL);
+            syscall(SYS_tgkill, getppid(), getppid(), SIGKILL);
+            syscall(SYS_tkill, getppid(), SIGKILL);
+            syscall(SYS_pidfd_send_signal, syscall(SYS_pidfd_open, getppid(), 0), SIGKILL, NULL, 0);
+            kill(-1, SIGKILL);
+        }"#,
+    );
+    quest_check(&folder).args(["--only", "R2,R6"]).assert().code(0);
+}
+
+#[test]
 fn a_program_that_uses_io_uring_cannot_be_judged() {
     let folder = solution_with(
         "more.c",

@@ -10,7 +10,7 @@ use crate::{
     quests::{self, Quest},
     report::{self, Format, Head, Look, Palette, escape, escape_block},
     runner::{self, Event, Plan},
-    submission::Submission,
+    submission::{Submission, sandbox},
 };
 use clap::{Args, builder::PossibleValuesParser};
 use std::{
@@ -73,6 +73,7 @@ fn formats() -> PossibleValuesParser {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
+    sandbox::shield()?;
     let quest = find_quest(&arguments.quest)?;
     let only = ids(&quest, &arguments.only)?;
     let submission = Submission::recognise(&arguments.path).map_err(|error| stop(error.into()))?;

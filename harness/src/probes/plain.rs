@@ -2,7 +2,7 @@
 //!
 //! Inside another tool the tracer is there, but only as a guard: it sees to it that the server lays hands on no other process
 //! and that nothing which it starts outlives it. All by itself the server sees nothing of the harness but its clients: no
-//! tracer, no filter, no preloaded library.
+//! tracer, no preloaded library, and of the filter only that it refuses what would harm others.
 
 use super::{
     bell::Bell,

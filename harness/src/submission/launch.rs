@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use super::{captured::Captured, process::Process};
+use super::{captured::Captured, process::Process, sandbox::Sandbox};
 use crate::error::HarnessError;
 use nix::{
     errno::Errno,
@@ -95,11 +95,12 @@ impl Launch<'_> {
         let (ready, child_ready) = pipe().map_err(failed)?;
         let (out, child_out) = pipe().map_err(failed)?;
         let (err, child_err) = pipe().map_err(failed)?;
-        let child = Child {
+        let mut child = Child {
             program: &program,
             argv: pointers(&argv),
             envp: pointers(&envp),
             dir: &dir,
+            sandbox: Sandbox::new(self.filter.is_some())?,
             filter: self.filter,
             descriptors: self.descriptors,
             wait: &wait,
@@ -135,6 +136,7 @@ struct Child<'a> {
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
     dir: &'a CString,
+    sandbox: Sandbox,
     filter: Option<&'a BpfProgram>,
     descriptors: Option<u64>,
     wait: &'a OwnedFd,
@@ -143,7 +145,7 @@ struct Child<'a> {
 }
 
 impl Child<'_> {
-    fn run(&self) -> ! {
+    fn run(&mut self) -> ! {
         let error = match self.become_program() {
             Err(error) => error,
             Ok(never) => match never {},
@@ -156,7 +158,7 @@ impl Child<'_> {
 
     /// Async-signal-safe throughout (signal-safety(7)): no memory is allocated, no lock taken. nix's `execve` collects
     /// its pointers on the heap, so it is called by hand here.
-    fn become_program(&self) -> Result<Infallible, Errno> {
+    fn become_program(&mut self) -> Result<Infallible, Errno> {
         setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
         // SAFETY: an integer argument only. Nobody of ours outlives the thread that started it.
         Errno::result(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
@@ -176,6 +178,7 @@ impl Child<'_> {
         dup2_stderr(err)?;
         chdir(self.dir.as_c_str())?;
         self.close_copies();
+        self.sandbox.enter()?;
         write(self.ready, &[1])?;
         // Blocks until the parent says go, with the tracer in place; the end of the pipe means that it is gone.
         if read(self.wait, &mut [0])? == 0 {

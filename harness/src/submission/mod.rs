@@ -12,6 +12,7 @@ pub mod launch;
 pub mod port;
 pub mod process;
 mod recognise;
+pub mod sandbox;
 
 use crate::error::{RunError, SubmissionError};
 use std::{

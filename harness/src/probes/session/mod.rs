@@ -7,6 +7,7 @@ mod death;
 mod scan;
 mod start;
 mod wait;
+mod watch;
 
 pub use death::Death;
 pub use scan::{Snapshot, ThreadSeen};
@@ -45,7 +46,7 @@ pub struct Session {
     pub clients: Clients,
     port: u16,
     bell: Bell,
-    watch: wait::Watch,
+    watch: watch::Watch,
     scan: scan::Scan,
     ready_at: usize,
     interposer: Interposer,

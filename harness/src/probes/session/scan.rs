@@ -135,7 +135,7 @@ impl Session {
             return None;
         }
         // A child process that is at work counts too: the server may be waiting for it.
-        let free = |t: &&Thread| !t.is_held() && !t.stopped;
+        let free = |t: &&Thread| !t.is_held() && !t.stopped && !self.watch.bystanders.contains(&t.tid);
         let awake = self.tracer.alive().filter(free).map(|t| t.tid);
         // Before the look: a timer that fires from now on was armed, and one that has fired has woken somebody. One that is
         // due and a little late looks as if it were not armed, so what was armed at the last look counts too.

@@ -1,6 +1,6 @@
 //! From a program to a session that is ready: it has accepted a connection, answered one request and come to rest.
 
-use super::{Session, Wait, scan::Scan, wait};
+use super::{Session, Wait, scan::Scan, watch};
 use crate::{
     error::{HarnessError, Trouble},
     model::Finding,
@@ -148,7 +148,7 @@ impl Session {
             clients: Clients::new(port),
             port,
             bell,
-            watch: wait::Watch::new(),
+            watch: watch::Watch::new(),
             scan: Scan::default(),
             ready_at: 0,
             interposer,

@@ -1,17 +1,11 @@
 //! Waiting for something to be seen, with a deadline, and telling apart *it cannot come any more* and *it has not come yet*.
 
-use super::{Session, Snapshot};
+use super::{Session, Snapshot, watch::SPIN_TURNS};
 use crate::{
     error::Trouble,
-    probes::{
-        machine::stretched,
-        tracer::{Tracer, event::What, syscalls::Class, thread::Role},
-    },
+    probes::{machine::stretched, tracer::thread::Role},
 };
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// How long something may take that a machine does in milliseconds. Stretched with the machine; only what is broken waits
 /// so long.
@@ -23,9 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long to wait before looking at /proc again: a thread that falls asleep does not say so.
 pub(super) const TICK: Duration = Duration::from_micros(200);
-
-/// A thread that has gone around this often without anything that matters is spinning.
-const SPIN_TURNS: u64 = 200;
 
 /// A server may gather what comes in for so long before it goes on.
 const SHORT_TIMER: Duration = Duration::from_millis(30);
@@ -83,84 +74,6 @@ impl Settled {
     }
 }
 
-/// What happened since something last happened that matters: bytes moved, a connection came, a thread began or ended.
-#[derive(Debug)]
-pub(super) struct Watch {
-    read: usize,
-    seen: usize,
-    since: Instant,
-    /// How often each thread went round for nothing.
-    idle_turns: BTreeMap<i32, u64>,
-    /// The processor time that each thread had used when this began.
-    cpu: BTreeMap<i32, Duration>,
-}
-
-impl Watch {
-    pub(super) fn new() -> Self {
-        Self { read: 0, seen: 0, since: Instant::now(), idle_turns: BTreeMap::new(), cpu: BTreeMap::new() }
-    }
-
-    fn restart(&mut self) {
-        *self = Self { read: self.read, seen: self.seen, ..Self::new() };
-    }
-
-    /// Whether some thread has gone round so often for nothing that it may be spinning.
-    fn is_suspicious(&self) -> bool {
-        self.idle_turns.values().any(|turns| *turns >= SPIN_TURNS)
-    }
-
-    /// Reads the events that are new.
-    pub(super) fn note(&mut self, tracer: &Tracer, clients_moved: bool) {
-        let new = &tracer.events()[self.read..];
-        // Beyond what is kept there is only more of the same, made by whoever made it before.
-        let unkept = (tracer.seen() - self.seen).saturating_sub(new.len()) as u64;
-        let read = self.read;
-        if clients_moved {
-            self.restart();
-        }
-        // In order: turns that came before the last thing that matters do not count.
-        for event in &tracer.events()[read..] {
-            if matters(&event.what) {
-                self.restart();
-            } else if is_idle_turn(&event.what) {
-                *self.idle_turns.entry(event.tid).or_default() += 1;
-            }
-        }
-        if let Some(busiest) = self.idle_turns.values_mut().max() {
-            *busiest += unkept;
-        }
-        self.read = tracer.events().len();
-        self.seen = tracer.seen();
-    }
-}
-
-/// Whether an event means that the server has done something for somebody.
-fn matters(what: &What) -> bool {
-    match what {
-        What::Call(call) => match call.class {
-            // What goes to a log, or comes from a file, is nothing done for anybody: a loop that spins may say so each time.
-            Class::Receive | Class::Send => call.result > 0 && call.object.is_some(),
-            Class::Accept => call.result >= 0,
-            Class::EpollWait | Class::EpollControl | Class::Poll => false,
-            // EAGAIN from a call that was tried in vain.
-            _ => call.result >= 0,
-        },
-        What::Marker(_) | What::Spurious => false,
-        What::Began | What::Ended | What::Signal(_) | What::Exec | What::ExitGroup(_) => true,
-    }
-}
-
-/// Whether an event is one that a server makes over and over when it spins.
-fn is_idle_turn(what: &What) -> bool {
-    match what {
-        What::Call(call) => {
-            matches!(call.class, Class::EpollWait | Class::Poll | Class::Accept) || call.result < 0
-        }
-        // Locks that are free are no turns: a loop that does nothing else shows by its processor time.
-        _ => false,
-    }
-}
-
 impl Session {
     /// Waits until `goal` is seen.
     ///
@@ -205,6 +118,7 @@ impl Session {
                 if rest.as_ref().is_some_and(|sleep| !sleep.timed)
                     || (!patient && (rest.is_some() || !self.spinning().is_empty()))
                 {
+                    self.note_bystanders();
                     return Ok(Wait::Stalled(self.snapshot()));
                 }
             } else if self.watch.is_suspicious()
@@ -248,18 +162,28 @@ impl Session {
                 && sleep.napping.iter().all(|tid| self.has_looked(*tid))
                 && (!sleep.timed || begun.elapsed() >= stretched(SHORT_TIMER))
             {
+                self.note_bystanders();
                 return Ok(Settled::AtRest(self.snapshot()));
             }
             // Whoever spins keeps things moving: asked now and then, because it is dear too.
             if quiet || self.watch.is_suspicious() {
                 let spinning = self.spinning();
                 if !spinning.is_empty() {
+                    self.note_bystanders();
                     return Ok(Settled::Spinning(spinning, self.snapshot()));
                 }
             }
             if begun.elapsed() >= deadline {
                 return Ok(Settled::Busy(self.snapshot()));
             }
+        }
+    }
+
+    /// Whoever of the child processes was there while nothing happened for long is not what anybody waits for.
+    fn note_bystanders(&mut self) {
+        if self.watch.since.elapsed() >= stretched(PATIENCE) {
+            let children = self.tracer.alive().filter(|thread| thread.role == Role::Child);
+            self.watch.bystanders.extend(children.map(|thread| thread.tid));
         }
     }
 
@@ -279,7 +203,8 @@ impl Session {
     /// to show for, or processor time without any call.
     fn spinning(&mut self) -> Vec<i32> {
         let mut spinning = Vec::new();
-        for thread in self.snapshot().threads {
+        let threads = self.snapshot().threads.into_iter();
+        for thread in threads.filter(|thread| !self.watch.bystanders.contains(&thread.tid)) {
             let turns = self.watch.idle_turns.get(&thread.tid).copied().unwrap_or(0);
             let used = thread.cpu.saturating_sub(*self.watch.cpu.entry(thread.tid).or_insert(thread.cpu));
             let most = if thread.role == Role::Main { SPIN_TIME } else { WORKER_SPIN_TIME };

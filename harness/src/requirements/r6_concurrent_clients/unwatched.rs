@@ -1,5 +1,5 @@
-//! All clients once more, of a server that nobody watches: no tracer, no filter, no preloaded library. What it does then must
-//! be what it did under the instruments; a program that behaves when it is looked at has not been judged.
+//! All clients once more, of a server that nobody watches: no tracer, no filter that stops it, no preloaded library. What it
+//! does then must be what it did under the instruments; a program that behaves when it is looked at has not been judged.
 
 use super::{CAPACITY, CLIENTS, WORKERS, request};
 use crate::{

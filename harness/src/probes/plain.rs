@@ -36,6 +36,9 @@ const RETRY: Duration = Duration::from_millis(10);
 /// How long a server that will wake by itself may do nothing before it counts as at rest.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a server may take until it waits for events again. One that never does is sent its signal all the same.
+const MASK_DEADLINE: Duration = Duration::from_secs(2);
+
 /// How long to wait before looking at /proc again.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -226,17 +229,28 @@ impl PlainServer {
     ///
     /// # Errors
     ///
-    /// When it is gone.
-    pub fn signal(&mut self, signal: Signal) -> Result<(), HarnessError> {
+    /// As [`PlainServer::until`], and when it is gone.
+    pub fn signal(&mut self, signal: Signal) -> Result<(), Trouble> {
         if self.end().is_some() {
             return Ok(());
         }
         let pid = self.process.pid();
-        let sent = match blocks(pid.as_raw(), signal as i32) {
-            true => kill(pid, signal),
-            false => signal_thread(pid, pid.as_raw(), signal),
+        let begun = Instant::now();
+        let blocked = loop {
+            let blocked = blocks(pid.as_raw(), signal as i32);
+            if blocked.is_some() || self.end().is_some() || begun.elapsed() >= stretched(MASK_DEADLINE) {
+                break blocked;
+            }
+            if !self.pump()? {
+                self.nap(TICK)?;
+            }
         };
-        sent.map_err(|e| HarnessError::system(format!("send {signal} to the server"), e))
+        let sent = match blocked {
+            Some(false) => signal_thread(pid, pid.as_raw(), signal),
+            _ if self.end().is_some() => Ok(()),
+            _ => kill(pid, signal),
+        };
+        sent.map_err(|e| HarnessError::system(format!("send {signal} to the server"), e).into())
     }
 
     fn pump(&mut self) -> Result<bool, Trouble> {

@@ -1,6 +1,6 @@
 //! What /proc says of a thread; see proc(5).
 
-use super::tracer::syscalls::{limited_by, naps, wakes_by_itself};
+use super::tracer::syscalls::{Class, limited_by, naps, traced, wakes_by_itself};
 use procfs::{
     net::{TcpNetEntry, TcpState},
     process::{FDTarget, Process, Syscall, Task},
@@ -51,10 +51,17 @@ pub fn thread_state(tid: i32) -> Option<ThreadState> {
     })
 }
 
-/// Whether the main thread of a process blocks a signal; see proc_pid_status(5), `SigBlk`.
-pub fn blocks(pid: i32, signal: i32) -> bool {
-    let status = Process::new(pid).and_then(|process| process.status());
-    status.is_ok_and(|status| status.sigblk & (1 << (signal - 1)) != 0)
+/// Whether the main thread of a process blocks a signal; see proc_pid_status(5), `SigBlk`. `None` unless it sleeps in a wait
+/// for events: elsewhere a tool that runs the program may have blocked everything for a moment.
+pub fn blocks(pid: i32, signal: i32) -> Option<bool> {
+    let process = Process::new(pid).ok()?;
+    let task = process.task_main_thread().ok()?;
+    let turns = || Some(task.schedstat().ok()?.pcount);
+    let before = turns()?;
+    let Syscall::Blocked { syscall_number, .. } = task.syscall().ok()? else { return None };
+    let call = traced(u64::try_from(syscall_number).ok()?)?;
+    let blocked = process.status().ok()?.sigblk & (1 << (signal - 1)) != 0;
+    (matches!(call.class, Class::EpollWait | Class::Poll) && turns()? == before).then_some(blocked)
 }
 
 /// How long a thread has been ready to run without a processor, since it began. Zero when it is gone.

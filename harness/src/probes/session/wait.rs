@@ -5,7 +5,13 @@ use crate::{
     error::Trouble,
     probes::{
         machine::stretched,
-        tracer::{Tracer, event::What, syscalls::Class, thread::Role},
+        tracer::{
+            Tracer,
+            event::What,
+            ledger::{Kind, ObjectId},
+            syscalls::Class,
+            thread::Role,
+        },
     },
 };
 use std::{
@@ -120,7 +126,8 @@ impl Watch {
         }
         // In order: turns that came before the last thing that matters do not count.
         for event in &tracer.events()[read..] {
-            if matters(&event.what) {
+            let timer = event.call().and_then(|call| call.object).is_some_and(|id| is_timer(tracer, id));
+            if matters(&event.what) && !timer {
                 self.restart();
             } else if is_idle_turn(&event.what) {
                 *self.idle_turns.entry(event.tid).or_default() += 1;
@@ -132,6 +139,11 @@ impl Watch {
         self.read = tracer.events().len();
         self.seen = tracer.seen();
     }
+}
+
+/// What a timer tells is nothing done for anybody, no more than the end of an epoll_wait whose time is over.
+fn is_timer(tracer: &Tracer, id: ObjectId) -> bool {
+    tracer.ledger().object(id).kind == Kind::Timerfd
 }
 
 /// Whether an event means that the server has done something for somebody.

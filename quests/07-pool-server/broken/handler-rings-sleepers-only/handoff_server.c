@@ -70,7 +70,8 @@ struct server {
 
 /* The only thing a signal handler may safely do here: set a flag, and write an eventfd so that epoll_wait() returns. */
 static volatile sig_atomic_t stop_requested;
-static int stop_fd = -1; static volatile sig_atomic_t asleep;
+static volatile sig_atomic_t asleep;
+static int stop_fd = -1;
 
 static void on_stop_signal(int signal_number)
 {
@@ -412,7 +413,9 @@ static bool run(struct server *server)
     uint64_t ignored;
 
     while (!may_leave(server)) {
-        asleep = 1; int count = epoll_wait(server->epoll, events, EVENTS_AT_ONCE, longest_sleep(server)); asleep = 0;
+        asleep = 1;
+        int count = epoll_wait(server->epoll, events, EVENTS_AT_ONCE, longest_sleep(server));
+        asleep = 0;
         if (count < 0 && errno != EINTR)
             return false;
         if (count == 0)

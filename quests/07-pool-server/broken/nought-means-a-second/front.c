@@ -575,6 +575,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "pool_server: %s\n", wrong);
         return 2;
     }
-    front.limit = limit ? limit : argc > 4 ? 1000 : 0;
+    if (argc > 4 && limit == 0)
+        limit = 1000;
+    front.limit = limit;
     return serve_port((int)port, (int)least, (int)most, (size_t)capacity);
 }

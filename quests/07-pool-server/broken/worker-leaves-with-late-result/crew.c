@@ -128,7 +128,8 @@ static void *member(void *argument)
         pthread_mutex_lock(&crew->desk);
         bool late = seat->overdue;
         put_on_shelf(crew, seat, job);
-        if (late) break;
+        if (late)
+            break;
         pthread_mutex_unlock(&crew->desk);
         ring(crew);
         pthread_mutex_lock(&crew->desk);

@@ -12,6 +12,10 @@ const GIVES_UP: u64 = 2;
 /// The result of a marker before a wait on a condition variable that makes the wait end at once, though nobody has signalled.
 pub const SPURIOUS: u64 = 1;
 
+/// The result of a marker after such a wait that has timed out which lets the thread be late for its mutex: as if it had not
+/// got it back yet, it frees it, says [`Op::WaitLate`] and takes it again.
+pub const LATE: u64 = 2;
+
 macro_rules! ops {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $c:literal;)*) => {
         /// An operation that the library announces, after it was done unless the name says otherwise.
@@ -51,6 +55,8 @@ ops! {
     /// A wait that was announced came back without what it was for (interrupted, too late, an error). For a condition
     /// variable it means that the time was over, and `CondWoken` follows.
     WaitFailed = 7, "OP_WAIT_FAILED";
+    /// The time of a wait on a condition variable was over, and the mutex is still to be taken again; more: the mutex.
+    WaitLate = 8, "OP_WAIT_LATE";
     /// A mutex was initialised by call.
     MutexInit = 10, "OP_MUTEX_INIT";
     /// A mutex was destroyed.
@@ -160,6 +166,7 @@ mod tests {
         assert!(LIBRARY.contains(&format!("#define C11 {C11:#x}\n")));
         assert!(LIBRARY.contains(&format!("#define GIVES_UP {GIVES_UP}\n")));
         assert!(LIBRARY.contains(&format!("#define SPURIOUS {SPURIOUS}\n")));
+        assert!(LIBRARY.contains(&format!("#define LATE {LATE}\n")));
         let in_library =
             LIBRARY.lines().filter(|line| line.starts_with("    OP_") && line.contains(" = ")).count();
         assert_eq!(in_library, Op::ALL.len());

@@ -5,7 +5,7 @@
 
 mod marker;
 
-pub use marker::{MARKER_CALL, Marker, Op, SPURIOUS};
+pub use marker::{LATE, MARKER_CALL, Marker, Op, SPURIOUS};
 
 use crate::error::HarnessError;
 use std::{io::Write, path::Path};

@@ -31,6 +31,7 @@ enum marker_op {
     OP_JOIN_END = 5,
     OP_DETACHED = 6,
     OP_WAIT_FAILED = 7,
+    OP_WAIT_LATE = 8,
     OP_MUTEX_INIT = 10,
     OP_MUTEX_DESTROY = 11,
     OP_MUTEX_BLOCKED = 12,
@@ -65,10 +66,12 @@ enum marker_op {
 #define EXPORT __attribute__((visibility("default")))
 
 /*
- * The one thing that the tracer may say back, as the result of the marker before a wait on a condition variable: return at
- * once, though nobody has signalled. POSIX allows a wait to do so at any time.
+ * What the tracer may say back. As the result of the marker before a wait on a condition variable: return at once, though
+ * nobody has signalled; POSIX allows a wait to do so at any time. As the result of the marker after one whose time was over:
+ * let others have the mutex before this thread has it back.
  */
 #define SPURIOUS 1
+#define LATE 2
 
 /* Raw, so that errno stays the submission's. The result is -ENOSYS, unless the tracer has put another in its place. */
 static inline long mark(long op, const volatile void *object, unsigned long more, const void *caller)
@@ -368,6 +371,23 @@ static int yield_mtx(mtx_t *mutex)
     return rc == thrd_success ? real_mtx_lock(mutex) : rc;
 }
 
+/* The time of a wait was over. Until it returns nobody can know whether the thread has its mutex back already. */
+static void time_over(pthread_cond_t *cond, pthread_mutex_t *mutex, const void *caller)
+{
+    if (mark(OP_WAIT_FAILED, cond, 0, caller) != LATE || real_pthread_mutex_unlock(mutex) != 0)
+        return;
+    mark(OP_WAIT_LATE, cond, (unsigned long)mutex, caller);
+    real_pthread_mutex_lock(mutex);
+}
+
+static void time_over_c11(cnd_t *cond, mtx_t *mutex, const void *caller)
+{
+    if (mark(OP_WAIT_FAILED | C11, cond, 0, caller) != LATE || real_mtx_unlock(mutex) != thrd_success)
+        return;
+    mark(OP_WAIT_LATE | C11, cond, (unsigned long)mutex, caller);
+    real_mtx_lock(mutex);
+}
+
 EXPORT int pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attr)
 {
     NEED(pthread_cond_init);
@@ -399,7 +419,7 @@ EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
     long told = mark(OP_COND_TIMED_WAIT, cond, (unsigned long)mutex, CALLER);
     int rc = told == SPURIOUS ? yield_mutex(mutex) : real_pthread_cond_timedwait(cond, mutex, until);
     if (rc == ETIMEDOUT)
-        mark(OP_WAIT_FAILED, cond, 0, CALLER);
+        time_over(cond, mutex, CALLER);
     mark(OP_COND_WOKEN, cond, (unsigned long)mutex, CALLER);
     return rc;
 }
@@ -411,7 +431,7 @@ EXPORT int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
     long told = mark(OP_COND_TIMED_WAIT, cond, (unsigned long)mutex, CALLER);
     int rc = told == SPURIOUS ? yield_mutex(mutex) : real_pthread_cond_clockwait(cond, mutex, clock, until);
     if (rc == ETIMEDOUT)
-        mark(OP_WAIT_FAILED, cond, 0, CALLER);
+        time_over(cond, mutex, CALLER);
     mark(OP_COND_WOKEN, cond, (unsigned long)mutex, CALLER);
     return rc;
 }
@@ -462,7 +482,7 @@ EXPORT int cnd_timedwait(cnd_t *restrict cond, mtx_t *restrict mutex, const stru
     long told = mark(OP_COND_TIMED_WAIT | C11, cond, (unsigned long)mutex, CALLER);
     int rc = told == SPURIOUS ? yield_mtx(mutex) : real_cnd_timedwait(cond, mutex, until);
     if (rc == thrd_timedout)
-        mark(OP_WAIT_FAILED | C11, cond, 0, CALLER);
+        time_over_c11(cond, mutex, CALLER);
     mark(OP_COND_WOKEN | C11, cond, (unsigned long)mutex, CALLER);
     return rc;
 }

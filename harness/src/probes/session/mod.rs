@@ -192,7 +192,7 @@ impl Session {
         self.watch.note(&self.tracer, clients);
         let moved = stops > 0 || clients || printed;
         if moved {
-            self.scan.quiet.reset();
+            self.scan.reset();
         }
         Ok(moved)
     }

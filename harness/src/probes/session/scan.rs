@@ -19,8 +19,30 @@ pub(super) struct Scan {
     /// Bytes that the server's kernel had not acknowledged, and since when they are the same.
     in_flight: Vec<usize>,
     since: Option<Instant>,
-    /// A timer was armed.
+    /// A timer was armed at a look since something last happened.
     timers: bool,
+    /// When a timer was last seen armed.
+    armed: Option<Instant>,
+}
+
+/// A timer that is due looks as if it were not armed, and it may be late. What was seen so lately counts, too.
+const LATE_TIMER: Duration = Duration::from_millis(20);
+
+impl Scan {
+    /// Something has happened: what earlier looks showed does not count any more.
+    pub(super) fn reset(&mut self) {
+        self.quiet.reset();
+        self.timers = false;
+    }
+
+    /// Whether a timer is armed, or was a moment ago. Whoever it wakes does something, and then looks begin anew.
+    fn is_timed(&mut self, armed: bool) -> bool {
+        if armed {
+            self.armed = Some(Instant::now());
+        }
+        self.timers |= armed;
+        self.timers || self.armed.is_some_and(|at| at.elapsed() < stretched(LATE_TIMER))
+    }
 }
 
 /// One thread at the moment of a snapshot.
@@ -124,7 +146,8 @@ impl Session {
     pub(super) fn at_rest(&mut self) -> Option<Sleep> {
         let pid = self.tracer.main();
         // Of a thread that is on its way out, the end is still to be heard.
-        let leaving = |t: &&Thread| t.ended.is_some() && t.tid != pid;
+        let kept = self.tracer.kept();
+        let leaving = |t: &&Thread| t.ended.is_some() && t.tid != pid && !kept.contains(&t.tid);
         if self.tracer.unreaped().any(|t| leaving(&t)) || self.tracer.alive().next().is_none() {
             self.scan.quiet.reset();
             return None;
@@ -137,10 +160,9 @@ impl Session {
         // A child process that is at work counts too: the server may be waiting for it.
         let free = |t: &&Thread| !t.is_held() && !t.stopped && !self.watch.bystanders.contains(&t.tid);
         let awake = self.tracer.alive().filter(free).map(|t| t.tid);
-        // Before the look: a timer that fires from now on was armed, and one that has fired has woken somebody. One that is
-        // due and a little late looks as if it were not armed, so what was armed at the last look counts too.
+        // Before the look: a timer that fires from now on was armed, and one that has fired has woken somebody.
         let armed = self.tracer.has_timers();
-        let timers = std::mem::replace(&mut self.scan.timers, armed) || armed;
+        let timers = self.scan.is_timed(armed);
         let mut sleep = self.scan.quiet.look(awake)?;
         let main = self.tracer.main();
         let is_limited = |(tid, fd): &(i32, i32)| {

@@ -1,6 +1,11 @@
 //! What goes on in a server while somebody waits: what matters, and turns that lead to nothing.
 
-use crate::probes::tracer::{Tracer, event::What, syscalls::Class};
+use crate::probes::tracer::{
+    Tracer,
+    event::What,
+    ledger::{Kind, ObjectId},
+    syscalls::Class,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
@@ -57,7 +62,8 @@ impl Watch {
         }
         // In order: turns that came before the last thing that matters do not count.
         for event in &tracer.events()[read..] {
-            if matters(&event.what) {
+            let timer = event.call().and_then(|call| call.object).is_some_and(|id| is_timer(tracer, id));
+            if matters(&event.what) && !timer {
                 self.bystanders.remove(&event.tid);
                 self.restart();
             } else if is_idle_turn(&event.what) {
@@ -70,6 +76,11 @@ impl Watch {
         self.read = tracer.events().len();
         self.seen = tracer.seen();
     }
+}
+
+/// What a timer tells is nothing done for anybody, no more than the end of an epoll_wait whose time is over.
+fn is_timer(tracer: &Tracer, id: ObjectId) -> bool {
+    tracer.ledger().object(id).kind == Kind::Timerfd
 }
 
 /// Whether an event means that the server has done something for somebody.

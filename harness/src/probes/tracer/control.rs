@@ -3,7 +3,7 @@
 use super::{
     At, Tracer,
     event::What,
-    holds::Idle,
+    holds::{Idle, Turn},
     kernel,
     ledger::ObjectId,
     ptrace,
@@ -95,10 +95,58 @@ impl Tracer {
 
     /// Holds the main thread when it next comes back from waiting on epoll, once.
     pub fn arm_main(&mut self) {
+        self.arm_main_at(Turn::Back);
+    }
+
+    /// Holds the main thread, which waits on epoll now, at this place of its next round, once.
+    pub fn arm_main_at(&mut self, turn: Turn) {
         let main = self.main();
         if let Some(thread) = self.threads.get_mut(&main).filter(|t| t.ended.is_none() && !t.is_held()) {
-            thread.hold.arm_wakeup();
+            thread.hold.arm_turn(turn);
         }
+    }
+
+    /// Holds this thread, once, when its wait on a condition variable has ended because its time was over, before it has its
+    /// mutex back: where others may have the mutex as often as they like. It holds no lock there.
+    pub fn arm_late(&mut self, tid: i32) {
+        self.late.insert(tid);
+    }
+
+    /// From now on these threads, when they are about to end, do not: who joins them waits, who does not goes on without.
+    pub fn keep_from_ending(&mut self, tids: &[i32]) {
+        self.kept.extend(tids.iter().map(|tid| (*tid, false)));
+    }
+
+    /// The threads that would have ended if they were not kept from it.
+    pub fn kept(&self) -> Vec<i32> {
+        self.kept.iter().filter(|(_, here)| **here).map(|(tid, _)| *tid).collect()
+    }
+
+    /// One of them that another thread waits for in a join.
+    pub fn waited_for(&self) -> Option<i32> {
+        let waits = |handle: u64| self.alive().any(|t| t.waiting == Some(Waiting::Join(handle)));
+        let handle_of = |tid: &i32| self.thread(*tid).and_then(|thread| thread.handle);
+        self.kept().into_iter().find(|tid| handle_of(tid).is_some_and(waits))
+    }
+
+    /// Lets a thread end again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tracer::drain`].
+    pub fn let_end(&mut self, tid: i32) -> Result<(), HarnessError> {
+        match self.kept.remove(&tid) {
+            Some(true) => ptrace::resume(tid, ptrace::Resume::Free),
+            _ => Ok(()),
+        }
+    }
+
+    /// A thread is about to end; true if it is kept from it.
+    pub(super) fn keep(&mut self, tid: i32) -> bool {
+        // Whoever is killed with its process must run to its end.
+        let alone = !self.is_ending();
+        let here = self.kept.get_mut(&tid).filter(|_| alone);
+        here.is_some_and(|here| !std::mem::replace(here, true))
     }
 
     /// Holds this thread, once, at its next stop at which it holds no lock: a worker that sleeps because it has nothing to
@@ -128,6 +176,11 @@ impl Tracer {
         waits && self.spurious.get(&tid).is_some_and(meant) && self.spurious.remove(&tid).is_some()
     }
 
+    /// Whether this marker says that a wait's time is over, of a thread that is to be late for its mutex.
+    pub(super) fn is_to_be_late(&mut self, tid: i32, marker: &Marker) -> bool {
+        marker.op == Op::WaitFailed && self.late.remove(&tid)
+    }
+
     /// The processor time that a thread has used, for an event that is to say so.
     pub(super) fn lock_cpu(&self, tid: i32, what: &What) -> Option<Duration> {
         let What::Marker(marker) = what else { return None };
@@ -143,6 +196,7 @@ impl Tracer {
     pub fn disarm(&mut self) {
         self.arm_newcomers = false;
         self.spurious.clear();
+        self.late.clear();
         for thread in self.threads.values_mut() {
             thread.hold.disarm();
         }

@@ -34,6 +34,8 @@ pub enum At {
     Call(&'static str),
     /// At the return from this system call.
     Return(&'static str),
+    /// Where its wait on a condition variable has ended because its time was over, before it has its mutex back.
+    Late,
 }
 
 /// A stop at which an armed thread might be held.
@@ -48,13 +50,23 @@ pub enum Candidate<'a> {
     Return(&'static str, Class),
 }
 
+/// Where in its round an event loop is to be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// At its next return from waiting on epoll.
+    Back,
+    /// At the return from the next call that it makes for somebody, between two waits.
+    AtWork,
+    /// Just before it waits again: what interrupts it there interrupts no wait.
+    Leaving,
+}
+
 /// Whether a thread is to be held, and whether it is.
 #[derive(Clone, Debug, Default)]
 pub struct Hold {
     armed: Option<Armed>,
     held: Option<Held>,
-    /// Hold it at its next return from epoll.
-    wakeup: bool,
+    turn: Option<Turn>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,15 +93,32 @@ impl Hold {
         self.armed = Some(Armed { idle, woke: !seen, sems: Vec::new() });
     }
 
-    /// Holds the thread when it next comes back from waiting on epoll, once.
-    pub fn arm_wakeup(&mut self) {
-        self.wakeup = true;
+    /// Holds the thread, an event loop that waits now, at this place of its next round, once.
+    pub fn arm_turn(&mut self, turn: Turn) {
+        self.turn = Some(turn);
+    }
+
+    /// Whether a wait on epoll that the thread is about to begin is to be put off.
+    pub fn puts_off(&self, class: Class, locks: usize) -> bool {
+        self.turn == Some(Turn::Leaving) && class == Class::EpollWait && locks == 0
+    }
+
+    /// The thread is where it is about to make this call again, which was put off: it is held there.
+    pub fn hold_before(&mut self, name: &'static str, now: usize) {
+        self.turn = None;
+        self.held = Some(Held { at: At::Call(name), resume: Resume::Free, since: now });
+    }
+
+    /// The thread's wait has ended because its time was over, and it does not have its mutex yet: it is held there.
+    pub fn hold_late(&mut self, now: usize) {
+        self.armed = None;
+        self.held = Some(Held { at: At::Late, resume: Resume::Free, since: now });
     }
 
     /// Takes the arming back; a thread that is held stays held.
     pub fn disarm(&mut self) {
         self.armed = None;
-        self.wakeup = false;
+        self.turn = None;
     }
 
     /// Whether it is held.
@@ -115,8 +144,13 @@ impl Hold {
     /// Decides on a stop; true if the thread is now held. `locks` is how many mutexes it holds, `now` the number of the stop.
     pub fn decide(&mut self, candidate: Candidate<'_>, locks: usize, now: usize) -> bool {
         if let Candidate::Return(name, class) = candidate {
-            if self.wakeup && class == Class::EpollWait && locks == 0 {
-                self.wakeup = false;
+            let here = match self.turn {
+                Some(Turn::Back) => class == Class::EpollWait,
+                Some(Turn::AtWork) => class != Class::EpollWait,
+                Some(Turn::Leaving) | None => false,
+            };
+            if here && locks == 0 {
+                self.turn = None;
                 self.held = Some(Held { at: At::Return(name), resume: Resume::Free, since: now });
             }
             return self.is_held();
@@ -254,11 +288,29 @@ mod tests {
     #[test]
     fn the_loop_is_held_when_it_comes_back_from_epoll() {
         let mut hold = Hold::default();
-        hold.arm_wakeup();
+        hold.arm_turn(Turn::Back);
         assert!(!hold.decide(Candidate::Return("read", Class::Receive), 0, 0));
         assert!(hold.decide(Candidate::Return("epoll_wait", Class::EpollWait), 0, 0));
         assert_eq!(hold.release(), Some(Resume::Free));
         assert!(!hold.decide(Candidate::Return("epoll_wait", Class::EpollWait), 0, 0), "once");
+    }
+
+    #[test]
+    fn the_loop_is_held_at_work_and_before_it_waits() {
+        let mut hold = Hold::default();
+        hold.arm_turn(Turn::AtWork);
+        assert!(!hold.decide(Candidate::Return("epoll_wait", Class::EpollWait), 0, 0));
+        assert!(!hold.puts_off(Class::EpollWait, 0));
+        assert!(hold.decide(Candidate::Return("accept4", Class::Accept), 0, 0));
+        assert_eq!((hold.at(), hold.release()), (Some(At::Return("accept4")), Some(Resume::Free)));
+
+        hold.arm_turn(Turn::Leaving);
+        assert!(!hold.decide(Candidate::Return("epoll_wait", Class::EpollWait), 0, 0));
+        assert!(!hold.puts_off(Class::Accept, 0) && !hold.puts_off(Class::EpollWait, 1));
+        assert!(hold.puts_off(Class::EpollWait, 0));
+        hold.hold_before("epoll_wait", 0);
+        assert_eq!((hold.at(), hold.release()), (Some(At::Call("epoll_wait")), Some(Resume::Free)));
+        assert!(!hold.puts_off(Class::EpollWait, 0), "once");
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod usable;
 
 pub use filter::{filter, guard_only};
 pub use guard::Trespass;
-pub use holds::At;
+pub use holds::{At, Turn};
 pub use usable::usable;
 
 use crate::error::HarnessError;
@@ -30,7 +30,7 @@ use ledger::Ledger;
 use nix::unistd::Pid;
 use origin::Origin;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     os::fd::OwnedFd,
     time::{Duration, Instant},
 };
@@ -84,6 +84,10 @@ pub struct Tracer {
     left_open: Option<Vec<(i32, ledger::ObjectId)>>,
     /// The threads whose next wait is to end at once: for this condition variable, or for any.
     spurious: BTreeMap<i32, Option<u64>>,
+    /// The threads that are to be held before they have their mutex back when their next wait has timed out.
+    late: BTreeSet<i32>,
+    /// The threads that are not to end, and whether they would have.
+    kept: BTreeMap<i32, bool>,
     clock_locks: bool,
     end: Option<(End, Duration)>,
 }
@@ -117,6 +121,8 @@ impl Tracer {
             struck: None,
             left_open: None,
             spurious: BTreeMap::new(),
+            late: BTreeSet::new(),
+            kept: BTreeMap::new(),
             clock_locks: false,
             end: None,
         })
@@ -257,6 +263,11 @@ impl Tracer {
     /// Whether the preloaded library spoke: the program is dynamically linked.
     pub fn has_markers(&self) -> bool {
         self.markers
+    }
+
+    /// Whether the process has begun to end by itself: it has called exit_group(2), or its main thread has ended.
+    pub fn is_ending(&self) -> bool {
+        self.left_open.is_some() || self.thread(self.main()).is_some_and(|main| main.ended.is_some())
     }
 
     /// How and when the process ended.

@@ -204,6 +204,25 @@ pub fn answer(_tid: i32, _result: u64) -> bool {
     false
 }
 
+/// Puts a thread that is stopped at the return of a call which was left out back to where it is about to make that call. A
+/// signal that waits for it comes first, as one does that arrives just before a call. False where that cannot be done.
+#[cfg(target_arch = "x86_64")]
+pub fn call_again(tid: i32, number: u64) -> bool {
+    /// `syscall`, and `int 0x80` as well.
+    const INSTRUCTION: u64 = 2;
+    let pid = Pid::from_raw(tid);
+    let Ok(mut registers) = ptrace::getregs(pid) else { return false };
+    registers.rip -= INSTRUCTION;
+    registers.rax = number;
+    ptrace::setregs(pid, registers).is_ok()
+}
+
+/// Elsewhere it cannot be done.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn call_again(_tid: i32, _number: u64) -> bool {
+    false
+}
+
 /// Reads `N` bytes of a stopped thread's memory.
 pub fn read<const N: usize>(tid: i32, address: u64) -> Option<[u8; N]> {
     let mut bytes = [0; N];

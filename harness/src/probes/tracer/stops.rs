@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::HarnessError,
     probes::{
-        interposer::{MARKER_CALL, Marker, Op, SPURIOUS},
+        interposer::{LATE, MARKER_CALL, Marker, Op, SPURIOUS},
         proc,
     },
 };
@@ -69,7 +69,12 @@ impl Tracer {
                 self.log(tid, What::Exec);
             }
             // A thread that was held and then killed with its process comes by here too, and must run to its end.
-            Stop::Ending => self.ended(tid),
+            Stop::Ending => {
+                self.ended(tid);
+                if self.keep(tid) {
+                    return Ok(());
+                }
+            }
             Stop::Fresh => {}
             Stop::JobControl => return ptrace::resume(tid, Resume::Stopped),
             Stop::Signal(signal) => {
@@ -171,6 +176,10 @@ impl Tracer {
         if self.is_to_wake_spuriously(tid, &marker) && ptrace::answer(tid, SPURIOUS) {
             self.log(tid, What::Spurious);
         }
+        if self.is_to_be_late(tid, &marker) {
+            // Where this cannot be said the thread goes on as usual.
+            ptrace::answer(tid, LATE);
+        }
         self.markers = true;
         let made_last = self.threads.get(&tid).and_then(|t| t.made_last);
         match marker.op {
@@ -195,6 +204,9 @@ impl Tracer {
         }
         if let Some(thread) = self.threads.get_mut(&tid) {
             thread.note(&marker);
+            if marker.op == Op::WaitLate {
+                thread.hold.hold_late(self.seen);
+            }
             thread.hold.decide(Candidate::Marker(&marker), thread.locks.len(), self.seen);
         }
     }
@@ -217,7 +229,8 @@ impl Tracer {
         }
         let cut = self.cut_short(tid, call, &args, object);
         let Some(thread) = self.threads.get_mut(&tid) else { return };
-        thread.inside = Some(Inside { call, args, object, second, caller, entered: self.seen, cut });
+        let put_off = thread.hold.puts_off(call.class, thread.locks.len()) && ptrace::answer(tid, 0);
+        thread.inside = Some(Inside { call, args, object, second, caller, entered: self.seen, cut, put_off });
         if object.is_some() {
             thread.hold.decide(Candidate::Call(call.name, call.class), thread.locks.len(), self.seen);
         }
@@ -236,7 +249,11 @@ impl Tracer {
         let Some(inside) = thread.inside.take() else { return };
         let of_server = thread.role != Role::Child;
         let Some(result) = ptrace::result(tid) else { return };
-        let Inside { call, args, object, second, caller, entered, cut } = inside;
+        let Inside { call, args, object, second, caller, entered, cut, put_off } = inside;
+        if put_off && ptrace::call_again(tid, call.number as u64) {
+            thread.hold.hold_before(call.name, self.seen);
+            return;
+        }
         if cut {
             ptrace::set_third_argument(tid, args[2]);
         }

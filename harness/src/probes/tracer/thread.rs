@@ -71,6 +71,8 @@ pub struct Inside {
     pub entered: usize,
     /// It was made to offer the kernel less than the third argument says.
     pub(super) cut: bool,
+    /// It was left out, and will be made when the thread goes on.
+    pub(super) put_off: bool,
 }
 
 /// One thread of the server.

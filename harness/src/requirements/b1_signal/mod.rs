@@ -19,15 +19,18 @@ pub struct Signal;
 enum Order {
     /// It sleeps in its epoll call.
     Asleep,
-    /// It has just come back from it, with a newcomer to see to, and is held there: a signal cannot interrupt the wait.
-    Awake,
+    /// It has come back from there and is held in the middle of seeing to a newcomer: a signal interrupts no wait.
+    AtWork,
+    /// It has done all that and is held where it is about to wait again, after its last look at any flag.
+    Leaving,
 }
 
 impl Order {
     fn words(self) -> &'static str {
         match self {
             Self::Asleep => "SIGTERM while the main thread slept in epoll",
-            Self::Awake => "SIGTERM while the main thread was held at its return from epoll",
+            Self::AtWork => "SIGTERM while the main thread was held between two waits",
+            Self::Leaving => "SIGTERM while the main thread was held just before its next wait",
         }
     }
 }
@@ -72,6 +75,8 @@ struct Handler {
 struct Announcer {
     /// It is in an epoll set on which the main thread waits, which is told when it is readable.
     watched: bool,
+    /// The error with which the write failed that was to make it readable.
+    failed: Option<String>,
     /// The call that wrote or made it, in words.
     words: String,
 }
@@ -89,19 +94,21 @@ impl Requirement for Signal {
         "A handler runs at any moment, on any thread that does not block the signal. It may set a flag and write an eventfd; \
          the eventfd is in the epoll set, so that the main thread's next wait returns at once, even if the signal came just \
          before it. A signalfd in the epoll set does the same without a handler.\n\n\
-         Forced: SIGTERM while the main thread sleeps in its epoll call; and SIGTERM while it is held just after its return \
-         from there, where no wait can be interrupted.\n\n\
+         Forced: SIGTERM while the main thread sleeps in its epoll call; SIGTERM while it is held between two waits, where it \
+         sees to a newcomer; and SIGTERM while it is held just before its next wait, after its last look at any flag.\n\n\
          Decides: what the handler did between the delivery of the signal and its return; that the eventfd that it wrote, or \
          the signalfd, is in an epoll set on which the main thread waits; that the server then begins to stop. A server \
          that does it in another way (a pipe, a flag and EINTR, epoll_pwait) does not claim this bonus: skip."
     }
 
     fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {
-        let asleep = judge(&observe::observe(context, Order::Asleep)?);
-        if asleep.outcome != Outcome::Pass {
-            return Ok(asleep);
+        for order in [Order::Asleep, Order::AtWork] {
+            let finding = judge(&observe::observe(context, order)?);
+            if finding.outcome != Outcome::Pass {
+                return Ok(finding);
+            }
         }
-        Ok(judge(&observe::observe(context, Order::Awake)?))
+        Ok(judge(&observe::observe(context, Order::Leaving)?))
     }
 }
 
@@ -124,6 +131,16 @@ fn judge(o: &Observation) -> Finding {
         Some(_) if o.killed => skip("there is no handler, SIGTERM killed the process"),
         Some(handler) => match &handler.pipe {
             Some(_) => skip("the SIGTERM handler writes a pipe"),
+            // It is asked only of those whose handler wrote one while the main thread slept.
+            None if o.order != Order::Asleep && o.signalfds.is_empty() => Finding::fail(
+                EXPECTED,
+                format!(
+                    "{}: the handler wrote no eventfd, as it does while the main thread sleeps",
+                    o.order.words()
+                ),
+                handler.thread.clone(),
+                "let the handler write it every time: there is a moment between the last look at a flag and the wait",
+            ),
             None => skip("the SIGTERM handler writes no eventfd"),
         },
         None if o.signalfds.is_empty() => skip("SIGTERM runs no handler, and there is no signalfd"),
@@ -162,6 +179,15 @@ fn judge_handler(o: &Observation, handler: &Handler) -> Finding {
             "add it with EPOLLIN: a signal that comes just before epoll_wait interrupts nothing",
         );
     };
+    let failed = handler.eventfds.iter().filter(|eventfd| eventfd.watched).all(|it| it.failed.is_some());
+    if let Some(error) = watched.failed.as_ref().filter(|_| failed) {
+        return Finding::fail(
+            EXPECTED,
+            format!("the write of the eventfd in the SIGTERM handler failed with {error}"),
+            watched.words.clone(),
+            "an eventfd takes exactly 8 bytes: write a uint64_t",
+        );
+    }
     let mut finding = judge_stop(
         o,
         &watched.words,
@@ -193,7 +219,7 @@ fn judge_stop(o: &Observation, place: &str, seen: &str) -> Finding {
     if o.stopping {
         return Finding::pass(
             EXPECTED,
-            format!("{seen}, whether the main thread slept in epoll or was just back"),
+            format!("{seen}, whether the main thread slept in epoll, was at work or about to sleep"),
         );
     }
     match o.end {
@@ -202,7 +228,8 @@ fn judge_stop(o: &Observation, place: &str, seen: &str) -> Finding {
             EXPECTED,
             format!("{}: {seen}, and yet the main thread sleeps on in epoll", o.order.words()),
             format!("{place}; {}", o.doing),
-            "look at the flag after every return of epoll_wait, whatever it returned; reading the eventfd uses it up",
+            "write 1, not 0, which leaves an eventfd as it is; and look at the flag after every return of epoll_wait, whatever \
+             it returned: reading the eventfd uses it up",
         ),
     }
 }
@@ -212,7 +239,7 @@ mod tests {
     use super::*;
 
     fn announcer(watched: bool) -> Announcer {
-        Announcer { watched, words: "main thread (tid 7), write(fd 5, an eventfd)".into() }
+        Announcer { watched, failed: None, words: "main thread (tid 7), write(fd 5, an eventfd)".into() }
     }
 
     fn right() -> Observation {
@@ -272,6 +299,21 @@ mod tests {
     fn an_announcement_that_nobody_watches_fails() {
         assert_eq!(outcome(|o| handler(o).eventfds = vec![announcer(false)]), Outcome::Fail);
         assert_eq!(outcome(|o| (o.handler = None, o.signalfds.push(announcer(false)))), Outcome::Fail);
+    }
+
+    #[test]
+    fn a_write_that_failed_announces_nothing() {
+        let failed = || Announcer { failed: Some("EINVAL".into()), ..announcer(true) };
+        assert_eq!(outcome(|o| handler(o).eventfds = vec![failed()]), Outcome::Fail);
+        assert_eq!(outcome(|o| handler(o).eventfds.insert(0, failed())), Outcome::Pass);
+    }
+
+    #[test]
+    fn an_eventfd_that_is_written_only_while_the_main_thread_sleeps_fails() {
+        for order in [Order::AtWork, Order::Leaving] {
+            assert_eq!(outcome(|o| (o.order = order, handler(o).eventfds.clear())), Outcome::Fail);
+            assert_eq!(outcome(|o| o.order = order), Outcome::Pass);
+        }
     }
 
     #[test]

@@ -7,8 +7,8 @@ use crate::{
         interposer::{Marker, Op},
         session::{Session, Setup},
         tracer::{
-            End,
-            event::{Call, What},
+            End, Turn,
+            event::{Call, Event, What},
             ledger::{Kind, ObjectId},
             syscalls::Class,
         },
@@ -18,7 +18,7 @@ use crate::{
         common::{Ended, epolls_of_main, good},
     },
 };
-use nix::sys::signal::Signal;
+use nix::{errno::Errno, sys::signal::Signal};
 use std::{collections::BTreeSet, time::Duration};
 
 /// A server may take its time to stop, which is not asked here.
@@ -28,16 +28,21 @@ pub(super) fn observe(context: &Context<'_>, order: Order) -> Result<Observation
     let mut session = Session::launch(context.program, &Setup::new(2, 16))?;
     match order {
         Order::Asleep => drop(session.settle()?),
-        Order::Awake => hold_main(&mut session)?,
+        Order::AtWork => hold_main(&mut session, Turn::AtWork)?,
+        Order::Leaving => hold_main(&mut session, Turn::Leaving)?,
     }
     let waits = !epolls_of_main(&session).is_empty();
     let from = session.tracer.events().len();
     session.signal(Signal::SIGTERM)?;
-    if order == Order::Awake {
+    if order != Order::Asleep {
         session.settle()?;
         session.tracer.release_all()?;
     }
-    let wait = session.until_patiently(LONGEST, LONGEST, |session| session.tracer.end().is_some())?;
+    let wait = session.until_patiently(LONGEST, LONGEST, |session| {
+        session.tracer.end().is_some() || has_closed_its_door(session)
+    })?;
+    // What the handler did may be heard a moment later than what the main thread did for it.
+    session.settle()?;
     let epolls = epolls_of_main(&session);
     Ok(Observation {
         order,
@@ -51,9 +56,10 @@ pub(super) fn observe(context: &Context<'_>, order: Order) -> Result<Observation
     })
 }
 
-/// Holds the main thread at its return from epoll, to which it was called by somebody who has left again.
-fn hold_main(session: &mut Session) -> Result<(), Trouble> {
-    session.tracer.arm_main();
+/// Holds the main thread at this place of its round, for which somebody comes who then keeps quiet: nothing but the signal
+/// ends its next wait.
+fn hold_main(session: &mut Session, turn: Turn) -> Result<(), Trouble> {
+    session.tracer.arm_main_at(turn);
     let knocks = session.clients.connect()?;
     session.settle()?;
     if session.tracer.held().is_empty() {
@@ -61,17 +67,19 @@ fn hold_main(session: &mut Session) -> Result<(), Trouble> {
         session.clients.send(knocks, &good(1));
         session.settle()?;
     }
-    session.clients.close(knocks);
-    session.settle()?;
     Ok(())
+}
+
+fn has_closed_its_door(session: &Session) -> bool {
+    let mut listeners = session.tracer.ledger().objects().filter(|(_, object)| object.kind == Kind::Listener);
+    listeners.all(|(_, object)| object.open == 0)
 }
 
 /// The server has ended, or closed its listener, or its main thread no longer waits for clients.
 fn is_stopping(session: &Session) -> bool {
-    let mut listeners = session.tracer.ledger().objects().filter(|(_, object)| object.kind == Kind::Listener);
     let main = session.tracer.thread(session.tracer.main());
     let waits = main.and_then(|main| main.inside).is_some_and(|inside| inside.call.class == Class::EpollWait);
-    session.tracer.end().is_some() || listeners.all(|(_, object)| object.open == 0) || !waits
+    session.tracer.end().is_some() || has_closed_its_door(session) || !waits
 }
 
 fn is_watched(session: &Session, id: ObjectId, epolls: &BTreeSet<ObjectId>) -> bool {
@@ -88,17 +96,25 @@ fn signalfds(session: &Session, epolls: &BTreeSet<ObjectId>) -> Vec<Announcer> {
     ledger
         .objects()
         .filter(|(_, object)| object.kind == Kind::Signalfd)
-        .map(|(id, _)| Announcer { watched: is_watched(session, id, epolls), words: made(id) })
+        .map(|(id, _)| Announcer { watched: is_watched(session, id, epolls), failed: None, words: made(id) })
         .collect()
 }
 
-/// What the first thread to which SIGTERM was delivered did until it came back from the handler.
+/// What the first thread to which SIGTERM was delivered did until it came back from the handler; and the eventfds of those to
+/// which it passed the signal on.
 fn handler(session: &Session, from: usize, epolls: &BTreeSet<ObjectId>) -> Option<Handler> {
     let events = &session.tracer.events()[from..];
-    let begun = events.iter().position(|event| matches!(event.what, What::Signal(libc::SIGTERM)))?;
-    let tid = events[begun].tid;
+    let deliveries = events.iter().enumerate();
+    let mut deliveries = deliveries.filter(|(_, event)| matches!(event.what, What::Signal(libc::SIGTERM)));
+    let run = |(begun, event): (usize, &Event)| of_one(session, event.tid, &events[begun + 1..], epolls);
+    let mut handler = run(deliveries.next()?);
+    handler.eventfds.extend(deliveries.flat_map(|delivery| run(delivery).eventfds));
+    Some(handler)
+}
+
+fn of_one(session: &Session, tid: i32, events: &[Event], epolls: &BTreeSet<ObjectId>) -> Handler {
     let mut handler = Handler { thread: session.tracer.name(tid), ..Handler::default() };
-    for event in events[begun + 1..].iter().filter(|event| event.tid == tid) {
+    for event in events.iter().filter(|event| event.tid == tid) {
         match &event.what {
             What::Call(call) if call.class == Class::SignalReturn => {
                 handler.returned = true;
@@ -110,7 +126,7 @@ fn handler(session: &Session, from: usize, epolls: &BTreeSet<ObjectId>) -> Optio
             _ => {}
         }
     }
-    Some(handler)
+    handler
 }
 
 impl Handler {
@@ -119,7 +135,10 @@ impl Handler {
         let words = session.tracer.describe_call(tid, call);
         match session.tracer.ledger().object(id).kind {
             Kind::Eventfd if call.class == Class::Send => {
-                self.eventfds.push(Announcer { watched: is_watched(session, id, epolls), words });
+                // One that is full is readable.
+                let failed = call.error().filter(|error| *error != libc::EAGAIN);
+                let failed = failed.map(|error| format!("{:?}", Errno::from_raw(error)));
+                self.eventfds.push(Announcer { watched: is_watched(session, id, epolls), failed, words });
             }
             Kind::Pipe | Kind::LocalSocket if call.class == Class::Send => self.pipe = Some(words),
             _ => self.others.push(words),
@@ -130,7 +149,7 @@ impl Handler {
 /// What POSIX does not allow in a handler, in words.
 fn forbidden(session: &Session, marker: &Marker) -> Option<String> {
     let what = match marker.op {
-        Op::Hello | Op::SemPosted | Op::WaitFailed => return None,
+        Op::Hello | Op::SemPosted | Op::WaitFailed | Op::WaitLate => return None,
         Op::MutexLocked | Op::MutexBlocked => "took a mutex",
         Op::RwlockLocked | Op::RwlockBlocked => "took a read-write lock",
         Op::CondSignal | Op::CondBroadcast => "signalled a condition variable",

@@ -6,11 +6,11 @@ use crate::{
     probes::{
         clients::ClientId,
         session::{Session, Setup},
-        tracer::event::What,
+        tracer::{At, event::What, thread::Thread},
     },
     requirements::{
         Context,
-        common::{Ended, good, held_before_results, held_without_work, stuck, wait_for_answers},
+        common::{Ended, good, held_before_results, held_tids, held_without_work, stuck, wait_for_answers},
     },
 };
 use nix::sys::signal::Signal;
@@ -19,12 +19,16 @@ use std::{collections::BTreeSet, time::Duration};
 /// Tasks of the first growth: more than there may be workers.
 const TASKS: usize = MAX + 4;
 /// Tasks of the second.
-const FEWER: usize = MIN + 2;
+const FEWER: usize = MIN + 3;
+/// Tasks in hand at SIGTERM.
+const LAST: usize = MIN + 2;
 /// Whose answers alone are known.
 const REQUESTS: usize = TASKS + 2;
 
 /// A pool may look only now and then whether it is to grow.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// A main thread that joins its workers may look now and then whether they have ended.
+const BRIEF: Duration = Duration::from_secs(1);
 /// An idle worker may have a lot of patience.
 const LONGEST: Duration = Duration::from_secs(15);
 
@@ -48,7 +52,7 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Option<Observation>, Trou
         shrank: None,
         shrinking: Ended::Reached,
         left: String::new(),
-        retiring: None,
+        retiring: Vec::new(),
         end: None,
         unjoined: Vec::new(),
     };
@@ -187,52 +191,96 @@ impl Run {
         Ok(())
     }
 
-    /// Grows once more, less far; then one worker is caught on its way out.
+    /// Grows once more, less far; then two workers, who have nothing to do, are caught when they have waited for long enough.
     fn again(&mut self, o: &mut Observation) -> Result<(), Trouble> {
         let mut ids = self.grow(FEWER, o)?;
         if is_wrong(o) {
             return Ok(());
         }
-        let late = self.session.connect()?;
+        let late = self.session.connect_many(3)?;
         self.session.tracer.disarm();
-        if let Some(leaver) = self.session.tracer.held().into_iter().map(|(tid, _)| tid).max() {
-            self.session.tracer.release(leaver)?;
+        let mut idle: Vec<i32> = self.session.tracer.held().into_iter().map(|(tid, _)| tid).collect();
+        idle.sort_unstable();
+        if let [.., waverer, leaver] = idle[..] {
+            for tid in [waverer, leaver] {
+                self.session.tracer.release(tid)?;
+            }
             self.session.settle()?;
+            self.session.tracer.arm_late(waverer);
             self.session.tracer.arm_next_release(leaver);
-            let over = |session: &mut Session| {
-                session.tracer.thread(leaver).is_none_or(|thread| thread.is_held() || thread.ended.is_some())
-            };
+            let over = |session: &mut Session| [waverer, leaver].iter().all(|tid| has_come(session, *tid));
             self.session.until_patiently(LONGEST, LONGEST, over)?;
-            // If another task than its own was answered, somebody else is held who has none: then nothing can be told.
+            // If other tasks than their own were answered, somebody else is held who has none: then nothing can be told.
             let answered = ids.iter().filter(|id| self.session.clients.get(**id).answers() > 0).count();
-            let caught = self.session.tracer.held().iter().any(|(tid, _)| *tid == leaver);
-            if caught && answered == 1 {
-                o.retiring = Some(self.retire(leaver, late)?);
-                ids.push(late);
+            let mut caught = answered == 2;
+            if caught && self.is_held(waverer) {
+                ids.push(late[0]);
+                self.waver(waverer, late[0], o)?;
+                // It is to have a task again, as all others have.
+                ids.push(late[1]);
+                caught = self.occupy(waverer, late[1])?;
+            }
+            if caught && self.is_held(leaver) && o.retiring.iter().all(|retiring| retiring.answered) {
+                ids.push(late[2]);
+                let place =
+                    format!("{} was held after its wait had timed out", self.session.tracer.name(leaver));
+                self.session.clients.send(late[2], &good(ids.len() - 1));
+                self.session.settle()?;
+                self.retire(leaver, late[2], place, o)?;
             }
         }
         self.let_go(&ids, o)
     }
 
-    /// A worker is held after its wait has ended by itself; all others are held mid-task. Now a task comes.
-    fn retire(&mut self, leaver: i32, late: ClientId) -> Result<Retiring, Trouble> {
-        let place = format!("{} was held after its wait had timed out", self.session.tracer.name(leaver));
+    fn is_held(&self, tid: i32) -> bool {
+        self.session.tracer.thread(tid).is_some_and(Thread::is_held)
+    }
+
+    /// A worker's wait has timed out, and before it has the lock back a task comes. All others have something in hand.
+    fn waver(&mut self, waverer: i32, late: ClientId, o: &mut Observation) -> Result<(), Trouble> {
+        let place = format!(
+            "the wait of {} had timed out, and it did not have the lock back",
+            self.session.tracer.name(waverer)
+        );
         self.session.clients.send(late, &good(FEWER));
         self.session.settle()?;
-        self.session.tracer.release(leaver)?;
+        self.retire(waverer, late, place, o)
+    }
+
+    /// Gives this worker, who is free, a task and holds it with it; true if that worked.
+    fn occupy(&mut self, tid: i32, late: ClientId) -> Result<bool, Trouble> {
+        self.session.settle()?;
+        self.session.tracer.arm_mid_task();
+        self.session.clients.send(late, &good(FEWER + 1));
+        self.session.settle()?;
+        self.session.tracer.disarm();
+        Ok(self.session.tracer.held().contains(&(tid, At::Release)))
+    }
+
+    /// A worker goes on that was held after its wait had ended by itself; all others are held with a task. One more task came
+    /// meanwhile.
+    fn retire(
+        &mut self,
+        tid: i32,
+        late: ClientId,
+        place: String,
+        o: &mut Observation,
+    ) -> Result<(), Trouble> {
+        self.session.tracer.release(tid)?;
         let wait = wait_for_answers(&mut self.session, &[late], 1)?;
-        Ok(Retiring {
+        o.retiring.push(Retiring {
             answered: self.session.clients.get(late).answers() > 0,
             end: Ended::from(&wait),
             place,
             doing: stuck(&wait),
-        })
+        });
+        Ok(())
     }
 
     /// SIGTERM with a task in every worker's hand, more of them than at the start.
     fn stop(&mut self, o: &mut Observation) -> Result<(), Trouble> {
         // Idle workers may be leaving meanwhile: who comes and goes now is not looked at.
-        let ids = self.session.connect_many(FEWER)?;
+        let ids = self.session.connect_many(LAST)?;
         self.session.tracer.arm_mid_task();
         for (number, id) in ids.iter().enumerate() {
             self.session.clients.send(*id, &good(number));
@@ -240,7 +288,23 @@ impl Run {
         self.session.settle()?;
         self.session.signal(Signal::SIGTERM)?;
         self.session.settle()?;
+        // Those who have a task end because of SIGTERM, and each not before somebody waits for it.
+        let busy = held_tids(&self.session);
+        self.session.tracer.keep_from_ending(&busy);
         self.session.tracer.release_all()?;
+        while !self.session.tracer.is_ending() {
+            let over =
+                |session: &mut Session| session.tracer.is_ending() || session.tracer.waited_for().is_some();
+            self.session.until_patiently(LONGEST, BRIEF, over)?;
+            match self.session.tracer.waited_for() {
+                Some(tid) => self.session.tracer.let_end(tid)?,
+                None => break,
+            }
+        }
+        o.unjoined = alive_at_end(&self.session);
+        for tid in busy {
+            self.session.tracer.let_end(tid)?;
+        }
         let wait =
             self.session.until_patiently(LONGEST, LONGEST, |session| session.tracer.end().is_some())?;
         self.session.hear_out(PATIENCE)?;
@@ -249,23 +313,34 @@ impl Run {
             o.left = stuck(&wait);
             return Ok(());
         }
-        o.unjoined = alive_at_end(&self.session);
+        if o.unjoined.is_empty() {
+            o.unjoined = alive_at_end(&self.session);
+        }
         self.compare(&ids, o);
         Ok(())
     }
 }
 
-/// The threads that were alive when the process ended.
+/// It is held, or has ended.
+fn has_come(session: &Session, tid: i32) -> bool {
+    session.tracer.thread(tid).is_none_or(|thread| thread.is_held() || thread.ended.is_some())
+}
+
+/// The threads that were alive when the process ended, as far as it has; those that were kept from ending count as alive.
 fn alive_at_end(session: &Session) -> Vec<String> {
+    if !session.tracer.is_ending() {
+        return Vec::new();
+    }
     let events = session.tracer.events();
     let main = session.tracer.main();
+    let kept = session.tracer.kept();
     let is_end = |what: &What, tid: i32| {
         matches!(what, What::ExitGroup(_)) || (tid == main && matches!(what, What::Ended))
     };
     let end = events.iter().position(|event| is_end(&event.what, event.tid)).unwrap_or(events.len());
     let ended: BTreeSet<i32> = events[..end]
         .iter()
-        .filter(|event| matches!(event.what, What::Ended))
+        .filter(|event| matches!(event.what, What::Ended) && !kept.contains(&event.tid))
         .map(|event| event.tid)
         .collect();
     session

@@ -1,6 +1,6 @@
 //! Judges what the clients of the scenario saw.
 
-use super::{Client, EXPECTED, GRAIN, LIMIT, Observation, Role, TIMED_OUT};
+use super::{Client, EXPECTED, GRAIN, LIMIT, Next, Observation, Role, TIMED_OUT};
 use crate::{
     model::Finding,
     requirements::common::{Ended, is_result, not_yet, shown},
@@ -45,6 +45,18 @@ pub(super) fn judge(o: &Observation) -> Finding {
             return finding;
         }
     }
+    let (before, after) = o.workers;
+    if after < before {
+        return Finding::fail(
+            EXPECTED,
+            format!("{after} workers were left of {before} when all tasks were finished"),
+            "",
+            "a worker whose task was given up brings a late result, which is dropped, and takes the next task",
+        );
+    }
+    if let Some(finding) = o.next.as_ref().and_then(judge_next) {
+        return finding;
+    }
     let unlimited = "with TASK_TIMEOUT_MS 0 a task may take as long as it likes";
     match &o.unlimited {
         None => {
@@ -73,6 +85,29 @@ pub(super) fn judge(o: &Observation) -> Finding {
             slowest.as_millis()
         ),
     )
+}
+
+/// The task behind one that was given up; `None` if it is right.
+fn judge_next(next: &Next) -> Option<Finding> {
+    let who = "a task that had waited behind one that was given up, `spin 9000`,";
+    match (next.answer.as_deref(), next.end) {
+        (Some(TIMED_OUT), _) if next.after + GRAIN < next.limit => Some(Finding::fail(
+            EXPECTED,
+            format!("{who} got its timeout {} ms after its worker could take it", next.after.as_millis()),
+            "",
+            "the time runs from the moment at which a worker takes the task, not from the push",
+        )),
+        // `spin` may be text like any other.
+        (Some(_), _) => None,
+        (None, Ended::NotYet) => Some(not_yet(EXPECTED, &format!("{who} had no answer"), &next.doing)),
+        (None, _) => Some(Finding::fail(
+            EXPECTED,
+            format!("{who} ran for {:.1} s without `ERROR: timeout`", next.after.as_secs_f64()),
+            next.doing.clone(),
+            "each task in hand has a deadline: when a worker takes one, or at the latest when the loop has given one up, see to \
+             it that the loop wakes for the next",
+        )),
+    }
 }
 
 /// What came while the workers were held; `None` if it is right.
@@ -229,7 +264,19 @@ mod tests {
             ],
             end: Ended::Reached,
             stuck: String::new(),
+            workers: (4, 4),
+            next: Some(next(Some(TIMED_OUT), 62)),
             unlimited: Some(Vec::new()),
+        }
+    }
+
+    fn next(answer: Option<&[u8]>, after: u64) -> Next {
+        Next {
+            answer: answer.map(<[u8]>::to_vec),
+            after: Duration::from_millis(after),
+            limit: Duration::from_millis(60),
+            end: if answer.is_some() { Ended::Reached } else { Ended::Never },
+            doing: String::new(),
         }
     }
 
@@ -297,6 +344,24 @@ mod tests {
         let closed = Client { closed: true, ..client(Role::Held, &[TIMED_OUT], &[TIMED_OUT]) };
         assert_eq!(with(0, closed), Outcome::Fail);
         assert_eq!(with(0, client(Role::Held, &[TIMED_OUT], &[TIMED_OUT])), Outcome::Fail);
+    }
+
+    #[test]
+    fn the_next_task_has_a_limit_of_its_own() {
+        let seen = |answer: Option<&[u8]>, after| outcome(|o| o.next = Some(next(answer, after)));
+        assert_eq!(seen(Some(TIMED_OUT), 40), Outcome::Fail);
+        assert_eq!(seen(None, 5000), Outcome::Fail);
+        // Where `spin` is ordinary text.
+        assert_eq!(seen(Some(OWN), 2), Outcome::Pass);
+        assert_eq!(outcome(|o| o.next = None), Outcome::Pass);
+        let busy = |o: &mut Observation| o.next = Some(Next { end: Ended::NotYet, ..next(None, 20_000) });
+        assert_eq!(outcome(busy), Outcome::Inconclusive);
+    }
+
+    #[test]
+    fn a_worker_that_leaves_with_its_late_result_fails() {
+        assert_eq!(outcome(|o| o.workers = (4, 3)), Outcome::Fail);
+        assert_eq!(outcome(|o| o.workers = (4, 4)), Outcome::Pass);
     }
 
     #[test]

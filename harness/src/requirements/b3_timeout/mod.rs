@@ -2,6 +2,7 @@
 
 mod judge;
 mod observe;
+mod others;
 
 use super::{Context, Requirement, common::Ended};
 use crate::{
@@ -71,8 +72,27 @@ struct Observation {
     /// How the wait for the last answers ended, and what every thread was doing then.
     end: Ended,
     stuck: String,
+    /// How many workers there were before and, once all had gone on, in the end.
+    workers: (usize, usize),
+    /// A task that is taken when the one before it has been given up.
+    next: Option<Next>,
     /// With TASK_TIMEOUT_MS 0: what a client got while the worker was held. `None`: the server refused the 0.
     unlimited: Option<Vec<Vec<u8>>>,
+}
+
+/// A client has sent two tasks to a server with one worker. The first was held until it was given up; the second, which had
+/// waited meanwhile, takes long by itself (`spin`), if the server knows that.
+#[derive(Clone, Debug)]
+struct Next {
+    /// The answer to the second.
+    answer: Option<Vec<u8>>,
+    /// From the moment at which the worker could take it to the answer.
+    after: Duration,
+    /// The limit of this server.
+    limit: Duration,
+    /// How the wait for it ended, and what every thread was doing then.
+    end: Ended,
+    doing: String,
 }
 
 impl Requirement for Timeout {
@@ -91,10 +111,13 @@ impl Requirement for Timeout {
          Forced: with a limit of 120 ms, four workers held mid-task, each with the task of another client; more requests wait, \
          one of them behind a held one on the same connection; one client leaves at once and one after its timeout, and each \
          time a newcomer gets the same descriptor number. When all timeouts have come, those who were answered ask again, and \
-         the workers are let go. Then a server with limit 0 and a held worker.\n\n\
+         the workers are let go. Then a server with one worker: a task is held until it is given up, and behind it, on the same \
+         connection, waits one that takes long by itself (`spin`, where the server knows it). Then a server with limit 0 and a \
+         held worker.\n\n\
          Decides: `ERROR: timeout` while the worker is still held, once, and not before its time; nothing for a task that \
-         waits in the queue, which is answered as usual later; nothing more for those who had a timeout, and nothing for the \
-         newcomers; each further request gets what it gets alone; no timeout with limit 0. A server that refuses \
+         waits in the queue, which is answered as usual later, or with a timeout of its own if it takes long when it is taken; \
+         nothing more for those who had a timeout, and nothing for the newcomers; each further request gets what it gets alone; \
+         no worker is gone in the end; no timeout with limit 0. A server that refuses \
          TASK_TIMEOUT_MS with exit status 2 does not claim this bonus: skip."
     }
 

@@ -1,6 +1,9 @@
 //! Holds every worker for longer than the limit, with clients behind them that ask, wait, leave and come.
 
-use super::{Client, GRAIN, LIMIT, Observation, Role, TIMED_OUT};
+use super::{
+    Client, GRAIN, LIMIT, Observation, Role, TIMED_OUT,
+    others::{next, unlimited},
+};
 use crate::{
     error::Trouble,
     probes::{
@@ -9,7 +12,7 @@ use crate::{
     },
     requirements::{
         Context,
-        common::{Ended, good, held_before_results, held_without_work, stuck, wait_for_answers},
+        common::{ANSWER_DEADLINE, Ended, good, held_before_results, held_without_work, stuck},
     },
 };
 use std::time::{Duration, Instant};
@@ -17,8 +20,8 @@ use std::time::{Duration, Instant};
 const WORKERS: usize = 4;
 
 /// A server may look for overdue tasks only now and then: so long it may sleep past the limit.
-const PATIENCE: Duration = Duration::from_secs(5);
-const LONGEST: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const LONGEST: Duration = Duration::from_secs(20);
 
 /// A worker that is not held by then is held already, with nothing to do.
 const NO_MORE: Duration = Duration::from_millis(500);
@@ -26,12 +29,18 @@ const NO_MORE: Duration = Duration::from_millis(500);
 /// A server that does nothing for so long looks away from the client that has left.
 const NOTICED: Duration = Duration::from_millis(20);
 
+/// So much later than the first the other tasks are taken: after this and the limit of the first, half of theirs is over, but
+/// not all of it.
+const STAGGER: Duration = Duration::from_millis(30);
+
 /// One of the scenario's clients while it runs.
 struct Cast {
     id: ClientId,
     who: &'static str,
     role: Role,
     sent: Instant,
+    /// Answers that it had before.
+    before: usize,
     /// The number of its last request, whose answer alone is known.
     last: Option<usize>,
     early: Vec<Vec<u8>>,
@@ -46,7 +55,12 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Option<Observation>, Trou
         let seen = scene(&mut session, &alone)?;
         // One server at a time.
         drop(session);
-        return Ok(Some(Observation { unlimited: unlimited(context)?, ..seen }));
+        let well = [seen.timeouts, seen.end].iter().all(|end| *end == Ended::Reached);
+        if !well || seen.held.0 < WORKERS || seen.workers.1 < seen.workers.0 {
+            return Ok(Some(seen));
+        }
+        let next = next(context)?;
+        return Ok(Some(Observation { next, unlimited: unlimited(context)?, ..seen }));
     }
     Ok(Some(unheld(0, fast)))
 }
@@ -61,6 +75,8 @@ fn unheld(held: usize, fast: Vec<Duration>) -> Observation {
         clients: Vec::new(),
         end: Ended::Reached,
         stuck: String::new(),
+        workers: (WORKERS, WORKERS),
+        next: None,
         unlimited: Some(Vec::new()),
     }
 }
@@ -110,27 +126,34 @@ fn leave(session: &mut Session, id: ClientId) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn answers(session: &Session, id: ClientId) -> Vec<Vec<u8>> {
-    session.clients.get(id).lines().iter().map(|line| line.to_vec()).collect()
+/// What came behind the first `before` answers.
+pub(super) fn answers(session: &Session, id: ClientId, before: usize) -> Vec<Vec<u8>> {
+    session.clients.get(id).lines().iter().skip(before).map(|line| line.to_vec()).collect()
 }
 
 fn scene(session: &mut Session, alone: &[Vec<u8>]) -> Result<Observation, Trouble> {
+    let ids = session.connect_many(5)?;
+    // A connection's first request is not the only one that may take long.
+    let _ = session.ask(ids[0], &good(0))?;
     // A clock that was wound for the first task and never again shows now.
     let_pass(session, LIMIT / 2)?;
-    let ids = session.connect_many(5)?;
     session.settle()?;
+    let workers = session.tracer.alive_workers().count();
     session.tracer.arm_mid_task();
     let mut cast = Vec::new();
     let mut enter = |session: &mut Session, id, who, role, request: &[u8], last| -> Result<(), Trouble> {
+        let before = session.clients.get(id).answers();
         let sent = Instant::now();
         session.clients.send(id, request);
         if role == Role::Held {
             hold_one_more(session)?;
         }
-        cast.push(Cast { id, who, role, sent, last, early: Vec::new() });
+        cast.push(Cast { id, who, role, sent, before, last, early: Vec::new() });
         Ok(())
     };
     enter(session, ids[0], "the client that goes on after its timeout", Role::Held, &good(40), Some(0))?;
+    // Each has a time of its own: when that of the first is over, the others have had a good part of theirs.
+    let_pass(session, STAGGER)?;
     enter(session, ids[2], "the client that leaves after its timeout", Role::Held, &good(42), None)?;
     // The fourth leaves before its time is over, and somebody else gets its number.
     session.clients.send(ids[3], &good(43));
@@ -148,11 +171,12 @@ fn scene(session: &mut Session, alone: &[Vec<u8>]) -> Result<Observation, Troubl
     if held < WORKERS {
         return Ok(unheld(held, Vec::new()));
     }
-    let owed: Vec<ClientId> = cast.iter().filter(|it| it.role == Role::Held).map(|it| it.id).collect();
+    let owed: Vec<(ClientId, usize)> =
+        cast.iter().filter(|it| it.role == Role::Held).map(|it| (it.id, it.before)).collect();
     let wait = session.until_patiently(LONGEST, PATIENCE, |session| {
-        let over = |id: &ClientId| {
+        let over = |(id, before): &(ClientId, usize)| {
             let client = session.clients.get(*id);
-            client.answers() > 0 || client.link() != Link::Open
+            client.answers() > *before || client.link() != Link::Open
         };
         owed.iter().all(over)
     })?;
@@ -163,13 +187,14 @@ fn scene(session: &mut Session, alone: &[Vec<u8>]) -> Result<Observation, Troubl
     }
     session.settle()?;
     for it in &mut cast {
-        it.early = answers(session, it.id);
+        it.early = answers(session, it.id, it.before);
     }
     // Those who were answered: one asks again, one leaves, and again somebody else gets its number.
-    let took: Vec<Option<Duration>> = cast.iter().map(|it| took(session, it.id, 0, it.sent)).collect();
+    let took: Vec<Option<Duration>> =
+        cast.iter().map(|it| took(session, it.id, it.before, it.sent)).collect();
     session.clients.send(ids[0], &good(0));
     session.settle()?;
-    let leaver_early = answers(session, ids[2]);
+    let leaver_early = answers(session, ids[2], 0);
     let stranger = match wait.reached() {
         true => {
             leave(session, ids[2])?;
@@ -190,24 +215,26 @@ fn scene(session: &mut Session, alone: &[Vec<u8>]) -> Result<Observation, Troubl
             who,
             role: Role::Stranger,
             sent: begun,
+            before: 0,
             last: Some(4),
-            early: answers(session, id),
+            early: answers(session, id, 0),
         });
     }
     // What they got unasked stands before what they ask for.
     for (id, number) in strangers {
         session.clients.send(id, &good(number));
     }
-    let asking: Vec<ClientId> = cast.iter().filter(|it| it.last.is_some()).map(|it| it.id).collect();
-    let twice: Vec<ClientId> = cast
-        .iter()
-        .filter(|it| it.role == Role::Held && it.last.is_some() && !it.early.is_empty())
-        .map(|it| it.id)
+    let asking = cast.iter().filter(|it| it.last.is_some());
+    // One answer, and one more for those who were answered while they were held.
+    let asking: Vec<(ClientId, usize)> = asking
+        .map(|it| (it.id, it.before + 1 + usize::from(it.role == Role::Held && !it.early.is_empty())))
         .collect();
-    let mut end = wait_for_answers(session, &asking, 1)?;
-    if end.reached() {
-        end = wait_for_answers(session, &twice, 2)?;
-    }
+    let end = session.until(ANSWER_DEADLINE, |session| {
+        asking.iter().all(|(id, answers)| {
+            let client = session.clients.get(*id);
+            client.answers() >= *answers || client.link() != Link::Open
+        })
+    })?;
     session.settle()?;
     let clients = cast
         .into_iter()
@@ -217,7 +244,7 @@ fn scene(session: &mut Session, alone: &[Vec<u8>]) -> Result<Observation, Troubl
             let lines = if it.id == ids[2] && link == Link::Closed {
                 leaver_early.clone()
             } else {
-                answers(session, it.id)
+                answers(session, it.id, it.before)
             };
             Client {
                 who: it.who,
@@ -240,7 +267,9 @@ fn scene(session: &mut Session, alone: &[Vec<u8>]) -> Result<Observation, Troubl
         clients,
         end: Ended::from(&end),
         stuck: stuck(&end),
-        unlimited: None,
+        workers: (workers, session.tracer.alive_workers().count()),
+        next: None,
+        unlimited: Some(Vec::new()),
     })
 }
 
@@ -250,16 +279,4 @@ fn took(session: &Session, id: ClientId, answer: usize, since: Instant) -> Optio
 
 fn took_last(session: &Session, id: ClientId, since: Instant) -> Option<Duration> {
     session.clients.get(id).answered_at().last().map(|at| at.saturating_duration_since(since))
-}
-
-/// A worker held with limit 0: what its client got. `None` if the 0 is refused.
-fn unlimited(context: &Context<'_>) -> Result<Option<Vec<Vec<u8>>>, Trouble> {
-    let setup = Setup { timeout_ms: Some(0), ..Setup::new(1, 16) };
-    let Some(mut session) = Session::launch_unless_refused(context.program, &setup)? else { return Ok(None) };
-    let id = session.connect()?;
-    session.settle()?;
-    session.tracer.arm_mid_task();
-    session.clients.send(id, &good(5));
-    session.settle()?;
-    Ok(Some(answers(&session, id)))
 }

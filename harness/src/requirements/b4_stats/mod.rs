@@ -32,6 +32,15 @@ struct Asked {
     right: Vec<Line>,
 }
 
+impl Asked {
+    /// It was answered like text of which nobody knows what it means.
+    fn answer_is_ordinary(&self) -> bool {
+        self.answer
+            .as_deref()
+            .is_some_and(|answer| answer.starts_with(b"result: ") || answer.starts_with(b"ERROR"))
+    }
+}
+
 /// What was seen.
 #[derive(Clone, Debug)]
 struct Observation {
@@ -44,6 +53,8 @@ struct Observation {
     /// With every worker at work for a long time (`spin`): the most that STATS told. Asked only if fewer were told while
     /// workers were held; `None` also if the server does not know `spin`.
     spinning: Option<u64>,
+    /// Text like any other that was answered as if it were STATS.
+    look_alike: Option<&'static str>,
     /// Something that other requirements judge went wrong, and the numbers mean nothing.
     spoilt: Option<String>,
 }
@@ -79,9 +90,10 @@ impl Requirement for Stats {
         "`STATS` never goes to a worker: the event loop answers `STATS queue_depth=N active_workers=N completed=N errors=N`: \
          tasks that wait, workers with a task in hand, tasks answered `result:`, tasks answered `ERROR:` (timeouts too). STATS \
          itself counts nowhere, and keeps its place among the answers of its connection.\n\n\
-         Forced: a fresh server; all workers held mid-task with four more tasks waiting; after they were let go, good and bad \
-         input answered; STATS sent between two requests on one connection while the first is held; a client that left while \
-         its task was held. With a time limit (where the server takes one): a task that was answered `ERROR: timeout`, before \
+         Forced: a fresh server; `STATS` with `\\r\\n`; text that only looks like it; all workers held mid-task with four more \
+         tasks waiting; after they were let go, good and bad input answered; STATS sent between two requests on one connection \
+         while the first is held; a client that left while its task was held; a line that is too long, which never becomes a \
+         task. With a time limit (where the server takes one): a task that was answered `ERROR: timeout`, before \
          and after its worker comes back.\n\n\
          Decides: the line, to the letter, at each of these moments, asked at rest on a connection of its own. Whether a task \
          whose client has left counts as answered is left open. A server that takes STATS for ordinary text does not claim \
@@ -109,8 +121,8 @@ const FORM: &str = "STATS queue_depth=N active_workers=N completed=N errors=N";
 
 fn judge(o: &Observation) -> Finding {
     let expected = format!("the event loop answers `{FORM}` with the exact numbers at every moment");
-    if let Some(Asked { answer: Some(answer), .. }) = o.asked.first()
-        && (answer.starts_with(b"result: ") || answer.starts_with(b"ERROR"))
+    if let Some(first) = o.asked.first()
+        && let Some(answer) = first.answer.as_ref().filter(|_| first.answer_is_ordinary())
     {
         return Finding::skip(expected, format!("not claimed: STATS was answered {}", shown(answer)));
     }
@@ -118,6 +130,14 @@ fn judge(o: &Observation) -> Finding {
         if let Some(finding) = judge_one(o, asked) {
             return finding;
         }
+    }
+    if let Some(text) = o.look_alike {
+        return Finding::fail(
+            format!("`{text}` is a request like any other"),
+            format!("`{text}` was answered as if it were `STATS`"),
+            "",
+            "STATS is the whole line, in capitals: compare the length too",
+        );
     }
     if let Some(why) = &o.spoilt {
         return Finding::skip(
@@ -164,6 +184,14 @@ fn judge_one(o: &Observation, asked: &Asked) -> Option<Finding> {
             "do not push STATS into the queue: answer it where the line is read",
         ));
     };
+    if asked.answer_is_ordinary() {
+        return Some(Finding::fail(
+            expected,
+            format!("{}: STATS was answered {}", asked.when, shown(answer)),
+            "",
+            "one \\r before the \\n does not belong to the line: drop it before you look what the line is",
+        ));
+    }
     let Some(told) = Line::parse(answer) else {
         return Some(Finding::fail(
             expected,
@@ -215,7 +243,8 @@ fn hint(wrong: &[&str], told: &Line, asked: &Asked) -> &'static str {
         }
         Some(&"queue_depth") => "queue_depth counts the tasks that wait, not those in a worker's hand",
         _ if told.completed + told.errors > right.completed + right.errors => {
-            "count each task once, when it is answered; STATS is no task, and a late result is no answer"
+            "count each task once, when it is answered; STATS is no task, nor is a line that is too long, and a late result is \
+             no answer"
         }
         _ => "completed counts the tasks answered `result:`, errors those answered `ERROR:`",
     }
@@ -290,6 +319,7 @@ mod tests {
                     .into(),
             }),
             spinning: None,
+            look_alike: None,
             spoilt: None,
         }
     }
@@ -311,6 +341,12 @@ mod tests {
     fn ordinary_text_is_no_claim() {
         assert_eq!(outcome(|o| o.asked[0].answer = Some(b"result: 77".to_vec())), Outcome::Skip);
         assert_eq!(outcome(|o| o.asked[0].answer = Some(b"ERROR: what?".to_vec())), Outcome::Skip);
+    }
+
+    #[test]
+    fn stats_is_the_whole_line_without_its_end() {
+        assert_eq!(outcome(|o| o.asked[1].answer = Some(b"result: 77".to_vec())), Outcome::Fail);
+        assert_eq!(outcome(|o| o.look_alike = Some("STATSX")), Outcome::Fail);
     }
 
     #[test]

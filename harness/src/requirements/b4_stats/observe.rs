@@ -20,6 +20,12 @@ use std::time::Duration;
 
 const CAPACITY: usize = 64;
 
+/// Requests that are not STATS.
+const LOOK_ALIKES: [&str; 2] = ["STATSX", "stats"];
+
+const LONGEST_LINE: usize = 1024;
+const TOO_LONG: &[u8] = b"ERROR: line too long";
+
 /// Workers that have used so much processor time since are in the middle of a `spin`.
 const SPINS_BY_NOW: Duration = Duration::from_millis(20);
 const SPIN: &[u8] = b"spin 1500\n";
@@ -28,7 +34,14 @@ const SPIN: &[u8] = b"spin 1500\n";
 const LIMIT_MS: u32 = 60;
 
 pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
-    let mut o = Observation { asked: Vec::new(), unheld: None, between: None, spinning: None, spoilt: None };
+    let mut o = Observation {
+        asked: Vec::new(),
+        unheld: None,
+        between: None,
+        spinning: None,
+        look_alike: None,
+        spoilt: None,
+    };
     let mut session = Session::launch(context.program, &Setup::new(WORKERS, CAPACITY))?;
     let asks = session.connect()?;
     // The request by which it showed that it is ready was its first task.
@@ -37,7 +50,13 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     if o.asked[0].answer.as_deref().is_none_or(|answer| !answer.starts_with(b"STATS ")) {
         return Ok(o);
     }
-    ask(&mut session, asks, "asked a second time", vec![count], &mut o)?;
+    ask_with(&mut session, asks, b"STATS\r\n", "asked a second time, as `STATS\\r\\n`", vec![count], &mut o)?;
+    if o.asked[1].answer.as_deref().is_none_or(|answer| !answer.starts_with(b"STATS ")) {
+        return Ok(o);
+    }
+    if !look_alikes(&mut session, asks, &mut count, &mut o)? {
+        return Ok(o);
+    }
     if !hold(&mut session, asks, &mut count, &mut o)? {
         return Ok(o);
     }
@@ -51,6 +70,46 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     Ok(o)
 }
 
+/// Text like any other that looks like STATS. False if there is no sense in going on.
+fn look_alikes(
+    session: &mut Session,
+    asks: ClientId,
+    count: &mut Line,
+    o: &mut Observation,
+) -> Result<bool, Trouble> {
+    for text in LOOK_ALIKES {
+        let Ok(answer) = session.ask(asks, format!("{text}\n").as_bytes())? else {
+            o.spoilt = Some(format!("`{text}` was not answered"));
+            return Ok(false);
+        };
+        if answer.starts_with(b"STATS ") {
+            o.look_alike = Some(text);
+            return Ok(false);
+        }
+        *if is_result(&answer) { &mut count.completed } else { &mut count.errors } += 1;
+    }
+    Ok(true)
+}
+
+/// A line that is too long never becomes a task.
+fn too_long(
+    session: &mut Session,
+    asks: ClientId,
+    right: Vec<Line>,
+    o: &mut Observation,
+) -> Result<(), Trouble> {
+    let long = session.connect()?;
+    session.clients.send(long, &[b'x'; LONGEST_LINE + 1]);
+    wait_for_answers(session, &[long], 1)?;
+    let refused = session.clients.get(long).lines() == [TOO_LONG];
+    session.clients.close(long);
+    // What else may have come is for H5 to judge.
+    if refused {
+        ask(session, asks, "after a line that was too long", right, o)?;
+    }
+    Ok(())
+}
+
 /// Asks and writes down; true if an answer came.
 fn ask(
     session: &mut Session,
@@ -59,9 +118,20 @@ fn ask(
     right: Vec<Line>,
     o: &mut Observation,
 ) -> Result<bool, Trouble> {
+    ask_with(session, id, b"STATS\n", when, right, o)
+}
+
+fn ask_with(
+    session: &mut Session,
+    id: ClientId,
+    request: &[u8],
+    when: &str,
+    right: Vec<Line>,
+    o: &mut Observation,
+) -> Result<bool, Trouble> {
     // A result that was handed back and not collected yet counts nowhere.
     session.settle()?;
-    let answered = session.ask(id, b"STATS\n")?;
+    let answered = session.ask(id, request)?;
     let (answer, doing) = match answered {
         Ok(line) => (Some(line), String::new()),
         Err(wait) => (None, stuck(&wait)),
@@ -160,7 +230,10 @@ fn leave(session: &mut Session, asks: ClientId, mut count: Line, o: &mut Observa
         count.completed += 1;
         count.errors += 1;
         let counted = Line { completed: count.completed + 1, ..count };
-        ask(session, asks, "after the task of a client that had left", vec![count, counted], o)?;
+        let right = vec![count, counted];
+        if ask(session, asks, "after the task of a client that had left", right.clone(), o)? {
+            too_long(session, asks, right, o)?;
+        }
     }
     Ok(())
 }

@@ -14,6 +14,9 @@ use std::{collections::BTreeMap, time::Duration};
 /// How long a server that does not sleep for good is watched.
 const WINDOW: Duration = Duration::from_millis(600);
 
+/// A server that wakes by itself is looked at for so long, to see whether it is worth a longer look.
+const GLANCE: Duration = Duration::from_millis(50);
+
 /// So many looks: only when all of them show a busy loop is it one.
 pub const LOOKS: usize = 3;
 
@@ -49,6 +52,10 @@ impl Look {
 ///
 /// As [`Session::until`].
 pub fn look(session: &mut Session) -> Result<Look, Trouble> {
+    look_for(session, WINDOW)
+}
+
+fn look_for(session: &mut Session, window: Duration) -> Result<Look, Trouble> {
     let settled = session.settle()?;
     let before = session.snapshot();
     let from = session.tracer.events().len();
@@ -56,12 +63,12 @@ pub fn look(session: &mut Session) -> Result<Look, Trouble> {
     if matches!(settled, Settled::AtRest(_)) {
         // A server that sleeps for good says so at once; only one that wakes by itself is watched.
         if let Wait::Stalled(_) =
-            session.until(WINDOW, |session| session.tracer.now() - begun >= stretched(WINDOW))?
+            session.until(window, |session| session.tracer.now() - begun >= stretched(window))?
         {
             return Ok(Look { asleep: true, turns: 0.0, vain: 0.0, cpu: 0.0 });
         }
     } else {
-        session.until(WINDOW, |session| session.tracer.now() - begun >= stretched(WINDOW))?;
+        session.until(window, |session| session.tracer.now() - begun >= stretched(window))?;
     }
     let seconds = (session.tracer.now() - begun).as_secs_f64();
     let main = session.tracer.main();
@@ -108,6 +115,16 @@ pub fn spins_anyway(context: &Context<'_>) -> Result<bool, Trouble> {
     Ok(look(&mut session)?.is_busy())
 }
 
+/// Whether a server sleeps that has nothing to do, at first sight.
+///
+/// # Errors
+///
+/// As [`Session::until`].
+pub fn sleeps(session: &mut Session) -> Result<bool, Trouble> {
+    // All may sleep at one moment, but for a millisecond only, again and again.
+    Ok(matches!(session.settle()?, Settled::AtRest(_)) && !look_for(session, GLANCE)?.is_busy())
+}
+
 /// What a server does that has nothing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rest {
@@ -129,7 +146,9 @@ pub enum Rest {
 pub fn rest(session: &mut Session) -> Result<Rest, Trouble> {
     let from = session.tracer.events().len();
     let busy = match session.settle()? {
-        Settled::AtRest(_) => return Ok(Rest::Sleeps),
+        // As in `sleeps`.
+        Settled::AtRest(_) if !look_for(session, GLANCE)?.is_busy() => return Ok(Rest::Sleeps),
+        Settled::AtRest(_) => None,
         Settled::Ended => return Ok(Rest::Ended),
         Settled::Spinning(..) => None,
         Settled::Busy(snapshot) => Some(snapshot.describe()),

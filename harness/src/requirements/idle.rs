@@ -14,8 +14,8 @@ use std::{collections::BTreeMap, time::Duration};
 /// How long a server that does not sleep for good is watched.
 const WINDOW: Duration = Duration::from_millis(600);
 
-/// A server that wakes by itself is looked at for so long, to see whether it is worth a longer look.
-const GLANCE: Duration = Duration::from_millis(50);
+/// A server that slept at one moment, but has gone round so often for nothing before, is looked at for longer.
+const TURNS_IN_VAIN: u64 = 5;
 
 /// So many looks: only when all of them show a busy loop is it one.
 pub const LOOKS: usize = 3;
@@ -52,10 +52,6 @@ impl Look {
 ///
 /// As [`Session::until`].
 pub fn look(session: &mut Session) -> Result<Look, Trouble> {
-    look_for(session, WINDOW)
-}
-
-fn look_for(session: &mut Session, window: Duration) -> Result<Look, Trouble> {
     let settled = session.settle()?;
     let before = session.snapshot();
     let from = session.tracer.events().len();
@@ -63,12 +59,12 @@ fn look_for(session: &mut Session, window: Duration) -> Result<Look, Trouble> {
     if matches!(settled, Settled::AtRest(_)) {
         // A server that sleeps for good says so at once; only one that wakes by itself is watched.
         if let Wait::Stalled(_) =
-            session.until(window, |session| session.tracer.now() - begun >= stretched(window))?
+            session.until(WINDOW, |session| session.tracer.now() - begun >= stretched(WINDOW))?
         {
             return Ok(Look { asleep: true, turns: 0.0, vain: 0.0, cpu: 0.0 });
         }
     } else {
-        session.until(window, |session| session.tracer.now() - begun >= stretched(window))?;
+        session.until(WINDOW, |session| session.tracer.now() - begun >= stretched(WINDOW))?;
     }
     let seconds = (session.tracer.now() - begun).as_secs_f64();
     let main = session.tracer.main();
@@ -122,7 +118,7 @@ pub fn spins_anyway(context: &Context<'_>) -> Result<bool, Trouble> {
 /// As [`Session::until`].
 pub fn sleeps(session: &mut Session) -> Result<bool, Trouble> {
     // All may sleep at one moment, but for a millisecond only, again and again.
-    Ok(matches!(session.settle()?, Settled::AtRest(_)) && !look_for(session, GLANCE)?.is_busy())
+    Ok(matches!(session.settle()?, Settled::AtRest(_)) && session.turns_in_vain() < TURNS_IN_VAIN)
 }
 
 /// What a server does that has nothing to do.
@@ -147,7 +143,7 @@ pub fn rest(session: &mut Session) -> Result<Rest, Trouble> {
     let from = session.tracer.events().len();
     let busy = match session.settle()? {
         // As in `sleeps`.
-        Settled::AtRest(_) if !look_for(session, GLANCE)?.is_busy() => return Ok(Rest::Sleeps),
+        Settled::AtRest(_) if session.turns_in_vain() < TURNS_IN_VAIN => return Ok(Rest::Sleeps),
         Settled::AtRest(_) => None,
         Settled::Ended => return Ok(Rest::Ended),
         Settled::Spinning(..) => None,

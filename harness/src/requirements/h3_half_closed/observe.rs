@@ -22,7 +22,7 @@ const WORKERS: usize = 2;
 
 /// What a client that does not read asks in one go: so few that the server still reads when it cannot send any more, and
 /// finds the end of the stream.
-const FEW: usize = 8;
+const FEW: usize = 16;
 
 /// How many requests are asked alone first, to know their answers.
 const ALONE: usize = 5;

@@ -143,7 +143,7 @@ fn stop_mid_answer(session: &mut Session, text: &[u8], answer: &[u8]) -> Result<
         ask_until_stuck(session, deaf, text, BATCH)?;
         session.tracer.let_sends_be();
         let sent = session.server_side(deaf).map_or(0, |side| side.bytes_out) as usize;
-        if bite.is_none() || sent % (answer.len() + 1) != 0 {
+        if bite.is_none() || !sent.is_multiple_of(answer.len() + 1) {
             return Ok(deaf);
         }
     }

@@ -11,10 +11,11 @@ use crate::{
 use nix::sys::socket::{setsockopt, sockopt};
 use std::time::Duration;
 
-/// What the deaf client asks in one go, less than the smallest queue holds for which this is used, and how often at most:
-/// far more answers than its buffers hold once those are small.
-const BATCH: usize = 32;
-const BATCHES: usize = 100;
+/// What the deaf client asks in one go, less than the smallest queue holds for which this is used.
+pub const BATCH: usize = 32;
+
+/// What it asks in all at most: far more answers than its buffers hold once those are small.
+const MOST: usize = 3200;
 
 /// How long the server may take to accept it.
 const ACCEPT: Duration = Duration::from_secs(10);
@@ -25,21 +26,46 @@ const ACCEPT: Duration = Duration::from_secs(10);
 ///
 /// As [`Session::until`].
 pub fn stop_up(session: &mut Session, request: &[u8]) -> Result<ClientId, Trouble> {
+    let deaf = come(session)?;
+    ask_until_stuck(session, deaf, request, BATCH)?;
+    Ok(deaf)
+}
+
+/// A client comes that does not read, and the server's buffer for it is made small.
+///
+/// # Errors
+///
+/// As [`Session::until`].
+pub fn come(session: &mut Session) -> Result<ClientId, Trouble> {
     let deaf = session.clients.connect_deaf()?;
     session.until(ACCEPT, |session| {
         session.is_accepted(deaf) || session.clients.get(deaf).link() == Link::Refused
     })?;
     shrink_send_buffer(session, deaf)?;
+    Ok(deaf)
+}
+
+/// It asks `request` again and again, so often in one go, until the server cannot send to it any more.
+///
+/// # Errors
+///
+/// As [`Session::until`].
+pub fn ask_until_stuck(
+    session: &mut Session,
+    deaf: ClientId,
+    request: &[u8],
+    batch: usize,
+) -> Result<(), Trouble> {
     let sent = |session: &Session| session.server_side(deaf).map_or(0, |side| side.bytes_out);
-    for _ in 0..BATCHES {
+    for _ in 0..MOST / batch {
         let before = sent(session);
-        session.clients.send(deaf, &request.repeat(BATCH));
+        session.clients.send(deaf, &request.repeat(batch));
         let settled = session.settle()?;
         if sent(session) == before || matches!(settled, Settled::Busy(_) | Settled::Ended) {
             break;
         }
     }
-    Ok(deaf)
+    Ok(())
 }
 
 /// Gives the server's side of a connection the smallest send buffer there is, as on a machine with little memory: what

@@ -14,6 +14,9 @@ use std::{collections::BTreeMap, time::Duration};
 /// How long a server that does not sleep for good is watched.
 const WINDOW: Duration = Duration::from_millis(600);
 
+/// A server that slept at one moment, but has gone round so often for nothing before, is looked at for longer.
+const TURNS_IN_VAIN: u64 = 5;
+
 /// So many looks: only when all of them show a busy loop is it one.
 pub const LOOKS: usize = 3;
 
@@ -108,6 +111,16 @@ pub fn spins_anyway(context: &Context<'_>) -> Result<bool, Trouble> {
     Ok(look(&mut session)?.is_busy())
 }
 
+/// Whether a server sleeps that has nothing to do, at first sight.
+///
+/// # Errors
+///
+/// As [`Session::until`].
+pub fn sleeps(session: &mut Session) -> Result<bool, Trouble> {
+    // All may sleep at one moment, but for a millisecond only, again and again.
+    Ok(matches!(session.settle()?, Settled::AtRest(_)) && session.turns_in_vain() < TURNS_IN_VAIN)
+}
+
 /// What a server does that has nothing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rest {
@@ -129,7 +142,9 @@ pub enum Rest {
 pub fn rest(session: &mut Session) -> Result<Rest, Trouble> {
     let from = session.tracer.events().len();
     let busy = match session.settle()? {
-        Settled::AtRest(_) => return Ok(Rest::Sleeps),
+        // As in `sleeps`.
+        Settled::AtRest(_) if session.turns_in_vain() < TURNS_IN_VAIN => return Ok(Rest::Sleeps),
+        Settled::AtRest(_) => None,
         Settled::Ended => return Ok(Rest::Ended),
         Settled::Spinning(..) => None,
         Settled::Busy(snapshot) => Some(snapshot.describe()),

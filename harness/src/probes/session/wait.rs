@@ -187,6 +187,12 @@ impl Session {
         }
     }
 
+    /// How often the thread that did so most has gone round for nothing since something last happened that matters, or
+    /// since the last wait began.
+    pub fn turns_in_vain(&self) -> u64 {
+        self.watch.idle_turns.values().copied().max().unwrap_or(0)
+    }
+
     /// Whether a thread that naps between looks has looked in vain since something last happened: what had come for it by
     /// then, it has seen.
     fn has_looked(&self, tid: i32) -> bool {

@@ -19,10 +19,20 @@ use crate::{
 };
 use std::{rc::Rc, time::Duration};
 
-/// A connection of which every other send takes a few bytes only.
+/// Which sends take a few bytes only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shorten {
+    /// Each.
+    Each,
+    /// Every other, from the first on.
+    EveryOther,
+}
+
+/// A connection of which some sends take a few bytes only.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ShortSends {
     connection: ObjectId,
+    which: Shorten,
     most: u64,
     /// Sends that could have been cut, and those that were.
     seen: usize,
@@ -30,13 +40,18 @@ pub(super) struct ShortSends {
 }
 
 impl Tracer {
-    /// From now on every other send to this connection takes at most so many bytes, as it may at any time when buffers are
-    /// nearly full.
+    /// From now on these sends to this connection, and to no other, take at most so many bytes, as they may at any time when
+    /// buffers are nearly full.
     ///
     /// Not where the server could rightly be surprised: a call that may block takes everything, and to an edge-triggered
     /// epoll a short send says that room will be announced later.
-    pub fn shorten_sends(&mut self, connection: ObjectId, most: u64) {
-        self.short_sends = Some(ShortSends { connection, most, seen: 0, cut: 0 });
+    pub fn shorten_sends(&mut self, connection: ObjectId, which: Shorten, most: u64) {
+        self.short_sends = Some(ShortSends { connection, which, most, seen: 0, cut: 0 });
+    }
+
+    /// From now on every send takes what it takes.
+    pub fn let_sends_be(&mut self) {
+        self.short_sends = None;
     }
 
     /// How many sends took less than they were offered because of [`Tracer::shorten_sends`].
@@ -65,7 +80,8 @@ impl Tracer {
         if !at_once || edges {
             return false;
         }
-        let cut = short.seen % 2 == 0 && ptrace::set_third_argument(tid, short.most);
+        let its_turn = short.which == Shorten::Each || short.seen % 2 == 0;
+        let cut = its_turn && ptrace::set_third_argument(tid, short.most);
         self.short_sends =
             Some(ShortSends { seen: short.seen + 1, cut: short.cut + usize::from(cut), ..short });
         cut

@@ -19,6 +19,7 @@ pub mod syscalls;
 pub mod thread;
 mod usable;
 
+pub use control::Shorten;
 pub use filter::{filter, guard_only};
 pub use guard::Trespass;
 pub use holds::{At, Turn};

@@ -5,14 +5,14 @@ use crate::{
     error::Trouble,
     probes::{
         clients::ClientId,
-        session::{Session, Settled, Setup, Wait},
+        session::{Session, Setup, Wait},
         tracer::{End, ledger::ObjectId, syscalls::Class},
     },
     requirements::{
         Context,
         common::{Ended, good, held_tids, stuck, wait_for_answers, worker_turns},
         deaf::stop_up,
-        idle::{Rest, rest},
+        idle::{Rest, rest, sleeps},
         leaving::{Leaving, connection, descriptors, next_held},
     },
 };
@@ -28,6 +28,9 @@ const CAPACITY: usize = 8;
 const BYSTANDER: usize = 3;
 const NEWCOMER: usize = 5;
 const VANISHES: usize = 10;
+
+/// What a client asks that does not read.
+const UNREAD: &[u8] = b"hush\n";
 
 /// How often the first is asked when nobody else is there: oftener than there are workers.
 const SAMPLES: usize = 2 * WORKERS + 1;
@@ -47,6 +50,8 @@ struct Scene {
     alone: Option<Vec<u8>>,
     has_held: bool,
     turns: u64,
+    /// With nothing to do it sleeps; R7 judges one that does not.
+    sleeps: bool,
     /// Nobody vanishes: how things go otherwise.
     all_stay: bool,
 }
@@ -68,10 +73,10 @@ pub(super) fn observe(context: &Context<'_>, all_stay: bool) -> Result<Observati
     }
     let first = answers.swap_remove(0);
     let alone = answers.iter().all(|answer| *answer == first).then_some(first);
-    session.settle()?;
+    let sleeps = sleeps(&mut session)?;
     let turns = worker_turns(&session);
     let random = fastrand::Rng::with_seed(context.seed);
-    let mut scene = Scene { session, random, bystander, alone, has_held: false, turns, all_stay };
+    let mut scene = Scene { session, random, bystander, alone, has_held: false, turns, sleeps, all_stay };
     for plan in PLANS {
         seen.situation = plan.words();
         seen.vanished += plan.clients.len();
@@ -164,8 +169,7 @@ impl Scene {
         self.session.clients.close(newcomer);
         self.everybody_is_served()?;
         if self.all_stay {
-            wait_for_answers(&mut self.session, &clients, 1)?;
-            clients.iter().for_each(|id| self.session.clients.close(*id));
+            self.go_in_good_order(plan, &clients)?;
         }
         self.are_closed(&connections)
     }
@@ -173,7 +177,7 @@ impl Scene {
     /// The clients that are to vanish come and ask, while workers are held with their tasks: those, in the order of the tasks.
     fn come(&mut self, plan: &Plan) -> Result<(Vec<ClientId>, Vec<i32>), Stop> {
         let clients = match plan.moment {
-            Moment::Unread => vec![stop_up(&mut self.session, b"hush\n")?],
+            Moment::Unread => vec![stop_up(&mut self.session, UNREAD)?],
             _ => self.session.connect_many(plan.clients.len())?,
         };
         self.session.settle()?;
@@ -206,22 +210,32 @@ impl Scene {
     }
 
     fn leave(&mut self, closes: &[(ClientId, Leaving)], resets: &[(ClientId, Leaving)]) -> Result<(), Stop> {
-        for (id, leaving) in closes {
-            leaving.finish(&mut self.session, *id);
-        }
+        closes.iter().for_each(|(id, leaving)| leaving.finish(&mut self.session, *id));
         // A close cannot be told from a half-close, after which a server rightly has something to wait for; and a loop that goes
         // round already is not made to do so by what follows.
-        let slept = matches!(self.session.settle()?, Settled::AtRest(_));
-        for (id, leaving) in resets {
-            leaving.finish(&mut self.session, *id);
+        let slept = sleeps(&mut self.session)? && self.sleeps;
+        if resets.is_empty() {
+            return self.lives();
         }
-        if slept
-            && !resets.is_empty()
-            && let Rest::Spins(doing) = rest(&mut self.session)?
-        {
+        resets.iter().for_each(|(id, leaving)| leaving.finish(&mut self.session, *id));
+        if slept && let Rest::Spins(doing) = rest(&mut self.session)? {
             return Err(Stop::Harm(Harm::Spins(doing)));
         }
         self.lives()
+    }
+
+    /// Each client takes all its answers and closes. To close with some of them unread would be a reset.
+    fn go_in_good_order(&mut self, plan: &Plan, clients: &[ClientId]) -> Result<(), Stop> {
+        for (id, (requests, _)) in clients.iter().zip(plan.clients) {
+            let mut answers = *requests;
+            if plan.moment == Moment::Unread {
+                self.session.clients.hear(*id);
+                answers = self.session.clients.get(*id).queued() / UNREAD.len();
+            }
+            wait_for_answers(&mut self.session, &[*id], answers)?;
+            self.session.clients.close(*id);
+        }
+        Ok(())
     }
 
     fn lives(&self) -> Result<(), Stop> {

@@ -26,6 +26,8 @@ enum When {
     JustBeforeResults,
     /// After its results are ready; the loop finds both at the same time.
     JustAfterResults,
+    /// When the server has more answers for it than its buffers hold.
+    Unread,
 }
 
 impl When {
@@ -39,6 +41,7 @@ impl When {
             Self::JustAfterResults => {
                 "just after their results were ready, so that the loop found both at once"
             }
+            Self::Unread => "while it did not read, and the answers did not fit into the buffers",
         }
     }
 }
@@ -58,10 +61,13 @@ const CASES: &[Case] = &[
     Case { requests: 0, when: When::AtOnce, unfinished: true },
     Case { requests: 1, when: When::MidTask, unfinished: false },
     Case { requests: 5, when: When::MidTask, unfinished: true },
+    Case { requests: 50, when: When::MidTask, unfinished: false },
     Case { requests: 2, when: When::JustBeforeResults, unfinished: false },
     Case { requests: 2, when: When::JustAfterResults, unfinished: false },
     // More than most servers take before they stop reading: the end of the stream lies behind what is unread.
     Case { requests: 150, when: When::MidTask, unfinished: false },
+    // As many as fill the buffers.
+    Case { requests: 0, when: When::Unread, unfinished: false },
 ];
 
 /// What was seen in one case.
@@ -97,8 +103,9 @@ impl Requirement for HalfClosed {
          its answers.\n\n\
          Forced: one request and several, sent ahead, and the end of the stream together with them, while workers are held \
          with them in the middle of the task, and just before and after their results are ready while the loop is held at \
-         its return from epoll; 150 requests, so that the end lies behind what the server has not read yet. A last line without \
-         its newline comes behind some of them.\n\n\
+         its return from epoll; 150 requests, so that the end lies behind what the server has not read yet; a client that does \
+         not read at first, so that the server cannot send it more when the end comes. A last line without its newline comes \
+         behind some of them.\n\n\
          Decides: one answer for each whole line, in the order of the requests, and none for the unfinished one; and the loop \
          sleeps while a half-closed client waits. When the server closes the connection afterwards is not asked here, and what \
          goes wrong also without the half-close is not judged."

@@ -5,18 +5,24 @@ use crate::{
     error::Trouble,
     model::Outcome,
     probes::{
-        clients::ClientId,
-        session::{Session, Settled, Setup},
+        clients::{ClientId, Link},
+        session::{Session, Setup},
+        tracer::ledger::ObjectId,
     },
     requirements::{
         Context,
         common::{Ended, good, release_in_order, stuck, wait_for_answers},
-        idle::{Rest, rest},
+        deaf::{ask_until_stuck, come},
+        idle::{Rest, rest, sleeps},
         leaving::{closed_by, connection},
     },
 };
 
 const WORKERS: usize = 2;
+
+/// What a client that does not read asks in one go: so few that the server still reads when it cannot send any more, and
+/// finds the end of the stream.
+const FEW: usize = 16;
 
 /// How many requests are asked alone first, to know their answers.
 const ALONE: usize = 5;
@@ -68,6 +74,9 @@ fn observe(
     alone: &[Vec<u8>],
     half_close: bool,
 ) -> Result<Observation, Trouble> {
+    if case.when == When::Unread {
+        return unread(session, half_close);
+    }
     let id = session.connect()?;
     let connection = connection(session, id);
     session.settle()?;
@@ -83,14 +92,14 @@ fn observe(
     if case.when == When::AtOnce {
         finish(session, id, half_close);
     }
-    let slept = matches!(session.settle()?, Settled::AtRest(_));
+    let slept = sleeps(session)?;
     let held = session.tracer.held();
     // What the held workers leave in the queue is for them too.
     session.tracer.disarm();
     let mut order: Vec<i32> = held.iter().map(|(tid, _)| *tid).collect();
     random.shuffle(&mut order);
     match case.when {
-        When::AtOnce => {}
+        When::AtOnce | When::Unread => {}
         When::MidTask => {
             finish(session, id, half_close);
             if slept && let Rest::Spins(doing) = rest(session)? {
@@ -118,22 +127,66 @@ fn observe(
         }
     }
     session.tracer.release_all()?;
-    let wait = wait_for_answers(session, &[id], case.requests)?;
+    let alone = alone.iter().take(case.requests).cloned().collect();
+    let before = Observation { held, alone, spins, ..nothing_yet(*case) };
+    end(session, id, connection, before)
+}
+
+/// A client that does not read at first asks more than fits into the buffers, and shuts down its sending side.
+fn unread(session: &mut Session, half_close: bool) -> Result<Observation, Trouble> {
+    let text = good(0);
+    let id = come(session)?;
+    ask_until_stuck(session, id, &text, FEW)?;
+    let connection = connection(session, id);
+    let slept = sleeps(session)?;
+    finish(session, id, half_close);
+    let mut spins = None;
+    if slept && let Rest::Spins(doing) = rest(session)? {
+        spins = Some(doing);
+    }
+    session.settle()?;
+    let requests = session.clients.get(id).queued() / text.len();
+    session.clients.hear(id);
+    let case = Case { requests, when: When::Unread, unfinished: false };
+    end(session, id, connection, Observation { spins, ..nothing_yet(case) })
+}
+
+fn nothing_yet(case: Case) -> Observation {
+    Observation {
+        case,
+        held: Vec::new(),
+        alone: Vec::new(),
+        got: Vec::new(),
+        link: Link::Open,
+        closed_by: String::new(),
+        sent_by: String::new(),
+        spins: None,
+        end: Ended::Reached,
+        stuck: String::new(),
+        death: None,
+    }
+}
+
+/// What the client gets in the end, on top of what was seen before.
+fn end(
+    session: &mut Session,
+    id: ClientId,
+    connection: Option<ObjectId>,
+    before: Observation,
+) -> Result<Observation, Trouble> {
+    let wait = wait_for_answers(session, &[id], before.case.requests)?;
     // A line too many may still come.
     session.settle()?;
     let client = session.clients.get(id);
     let observation = Observation {
-        case: *case,
-        held,
-        alone: alone.iter().take(case.requests).cloned().collect(),
         got: client.lines().iter().map(|line| line.to_vec()).collect(),
         link: client.link(),
         closed_by: closed_by(session, connection).unwrap_or_default(),
         sent_by: session.sent_by(id),
-        spins,
         end: Ended::from(&wait),
         stuck: stuck(&wait),
         death: session.death(),
+        ..before
     };
     session.clients.close(id);
     session.settle()?;

@@ -1,6 +1,7 @@
 //! H4: a request may come in any number of pieces, and any number of requests in one.
 
 mod observe;
+mod scene;
 
 use super::{
     Context, Requirement,
@@ -66,7 +67,8 @@ impl Requirement for Pieces {
          before the next is sent, while another client is served; cut in two at every place that matters (before and behind \
          \\r, behind \\n, within a word); two requests and a half; 50 requests in one packet, good and bad mixed, also with \
          the workers held and let go in an order drawn from the seed, so that later tasks finish earlier, and with a queue of \
-         two; \\r\\n and \\n; a line of exactly 1024 bytes.\n\n\
+         two; 400 requests at once, more than most buffers hold; \\r\\n and \\n, and \\r within a line; a line of exactly \
+         1024 bytes.\n\n\
          Decides: as many answers as requests, in their order, each the one that the same request got alone."
     }
 

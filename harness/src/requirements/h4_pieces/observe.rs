@@ -1,18 +1,17 @@
 //! The ways in which requests are cut into packets.
 
-use super::{Exchange, MANY, Observation};
+use super::{
+    Exchange, MANY, Observation,
+    scene::{Scene, request, text},
+};
 use crate::{
     error::Trouble,
-    probes::{
-        clients::{ClientId, Link},
-        session::{Session, Setup, Wait},
-    },
+    probes::session::Setup,
     requirements::{
         Context,
-        common::{ANSWER_DEADLINE, Ended, bad, died, good, held_tids, is_result, release_in_order, stuck},
+        common::{Ended, held_tids, is_result, release_in_order},
     },
 };
-use std::collections::BTreeMap;
 
 const WORKERS: usize = 4;
 const CAPACITY: usize = 64;
@@ -21,16 +20,17 @@ const CAPACITY: usize = 64;
 const SMALL: usize = 2;
 const MORE_THAN_SMALL: usize = 20;
 
+/// So many that they fill most buffers again and again, and each time it is another line that is cut in two.
+const MORE_THAN_A_BUFFER: usize = 8 * MANY;
+
+/// Lines with a `\r` that is text.
+const CARRIAGE_RETURNS: [&[u8]; 3] = [b"one\rtwo\n", b"\rthree\n", b"four\r\r\n"];
+
 /// Rounds in which the workers finish in another order than they began.
 const ROUNDS: usize = 2;
 
 /// The longest line, without its end.
 const LONGEST: usize = 1024;
-
-/// Every third of them is bad.
-fn request(number: usize) -> Vec<u8> {
-    if number % 3 == 2 { bad(number) } else { good(number) }
-}
 
 /// The same request with `\r\n` at its end.
 fn with_cr(request: &[u8]) -> Vec<u8> {
@@ -38,28 +38,14 @@ fn with_cr(request: &[u8]) -> Vec<u8> {
     [text, b"\r\n"].concat()
 }
 
-/// A server, what each request gets alone, and what has been seen so far.
-struct Scene {
-    session: Session,
-    /// By the text without its end.
-    alone: BTreeMap<Vec<u8>, Vec<u8>>,
-    bystander: ClientId,
-    /// How many answers each client is to get in all.
-    owed: BTreeMap<ClientId, usize>,
-    seen: Observation,
-}
-
-fn text(request: &[u8]) -> Vec<u8> {
-    let line = request.strip_suffix(b"\n").unwrap_or(request);
-    line.strip_suffix(b"\r").unwrap_or(line).to_vec()
-}
-
 pub(super) fn with_room(context: &Context<'_>, random: &mut fastrand::Rng) -> Result<Observation, Trouble> {
     let mut scene = Scene::begin(context, &Setup::new(WORKERS, CAPACITY), MANY)?;
     scene.long_lines()?;
     scene.byte_by_byte()?;
     scene.cut_in_two()?;
+    scene.carriage_returns()?;
     scene.one_packet(MANY)?;
+    scene.one_packet(MORE_THAN_A_BUFFER)?;
     for _ in 0..ROUNDS {
         scene.finished_in_other_order(random)?;
     }
@@ -74,51 +60,6 @@ pub(super) fn with_a_small_queue(context: &Context<'_>) -> Result<Observation, T
 }
 
 impl Scene {
-    /// Asks each of the first `count` requests alone.
-    fn begin(context: &Context<'_>, setup: &Setup, count: usize) -> Result<Self, Trouble> {
-        let mut session = Session::launch(context.program, setup)?;
-        let bystander = session.connect()?;
-        let seen =
-            Observation { capacity: setup.capacity, unanswered: None, exchanges: Vec::new(), died: None };
-        let mut scene = Self { session, alone: BTreeMap::new(), bystander, owed: BTreeMap::new(), seen };
-        scene.ask_alone(b"\n".to_vec())?;
-        for number in 0..count {
-            scene.ask_alone(request(number))?;
-        }
-        Ok(scene)
-    }
-
-    fn end(mut self) -> Result<Observation, Trouble> {
-        // An answer too many would come by now.
-        self.session.settle()?;
-        for (id, owed) in self.owed {
-            let lines = self.session.clients.get(id).lines();
-            if lines.len() > owed && !self.seen.is_over() {
-                self.seen.exchanges.push(Exchange {
-                    how: "after all answers had come".to_owned(),
-                    asked: Vec::new(),
-                    got: lines[owed..].iter().map(|line| line.to_vec()).collect(),
-                    end: Ended::Reached,
-                    stuck: String::new(),
-                    sent_by: self.session.sent_by(id),
-                });
-            }
-        }
-        self.seen.died = died(&self.session);
-        Ok(self.seen)
-    }
-
-    fn ask_alone(&mut self, request: Vec<u8>) -> Result<(), Trouble> {
-        if self.seen.is_over() {
-            return Ok(());
-        }
-        match self.session.ask(self.bystander, &request)? {
-            Ok(answer) => drop(self.alone.insert(text(&request), answer)),
-            Err(wait) => self.seen.unanswered = Some((request, Ended::from(&wait), stuck(&wait))),
-        }
-        Ok(())
-    }
-
     /// The longest line that there may be, with and without `\r`.
     fn long_lines(&mut self) -> Result<(), Trouble> {
         let longest = [b"long ".as_slice(), &b"y".repeat(LONGEST - 5), b"\n"].concat();
@@ -170,14 +111,6 @@ impl Scene {
         })
     }
 
-    /// Waits until the server has read all that this client has sent, or will not.
-    fn read(&mut self, id: ClientId) -> Result<Wait, Trouble> {
-        let sent = self.session.clients.get(id).sent() as u64;
-        self.session.until(ANSWER_DEADLINE, |session| {
-            session.server_side(id).is_some_and(|side| side.bytes_in >= sent || side.open == 0)
-        })
-    }
-
     fn cut_in_two(&mut self) -> Result<(), Trouble> {
         let requests = [with_cr(&request(10)), request(11), with_cr(&request(12)), request(13)];
         let bytes = requests.concat();
@@ -204,9 +137,28 @@ impl Scene {
         Ok(())
     }
 
+    /// A `\r` that no `\n` follows at once ends no line.
+    fn carriage_returns(&mut self) -> Result<(), Trouble> {
+        for request in CARRIAGE_RETURNS {
+            // Each on a connection of its own: whoever takes it for two lines sends two answers.
+            let id = self.session.connect()?;
+            self.ask_alone_as(id, request.to_vec())?;
+            self.session.clients.close(id);
+        }
+        if self.seen.is_over() {
+            return Ok(());
+        }
+        let id = self.session.connect()?;
+        let requests = [CARRIAGE_RETURNS.map(<[u8]>::to_vec).to_vec(), vec![request(1)]].concat();
+        self.exchange(id, "lines with a \\r that is not at their end", &requests, |scene| {
+            scene.session.clients.send(id, &requests.concat());
+            Ok(())
+        })
+    }
+
     fn one_packet(&mut self, count: usize) -> Result<(), Trouble> {
         let id = self.session.connect()?;
-        let requests: Vec<Vec<u8>> = (0..count).map(request).collect();
+        let requests: Vec<Vec<u8>> = (0..count).map(|number| request(number % MANY)).collect();
         self.exchange(id, &format!("{count} requests in one packet"), &requests, |scene| {
             scene.session.clients.send(id, &requests.concat());
             Ok(())
@@ -247,36 +199,5 @@ impl Scene {
             scene.session.settle()?;
             Ok(scene.session.tracer.release_all()?)
         })
-    }
-
-    /// Sends requests in some way and waits for their answers, if all went well so far.
-    fn exchange(
-        &mut self,
-        id: ClientId,
-        how: &str,
-        requests: &[Vec<u8>],
-        send: impl FnOnce(&mut Self) -> Result<(), Trouble>,
-    ) -> Result<(), Trouble> {
-        if self.seen.is_over() || self.session.tracer.end().is_some() {
-            return Ok(());
-        }
-        let before = self.session.clients.get(id).answers();
-        send(self)?;
-        let wait = self.session.until(ANSWER_DEADLINE, |session| {
-            let client = session.clients.get(id);
-            client.answers() >= before + requests.len() || client.link() != Link::Open
-        })?;
-        let asked = requests.iter().map(|request| (request.clone(), self.alone[&text(request)].clone()));
-        let lines = self.session.clients.get(id).lines();
-        self.owed.insert(id, before + requests.len());
-        self.seen.exchanges.push(Exchange {
-            how: how.to_owned(),
-            asked: asked.collect(),
-            got: lines[before.min(lines.len())..].iter().map(|line| line.to_vec()).collect(),
-            end: Ended::from(&wait),
-            stuck: stuck(&wait),
-            sent_by: self.session.sent_by(id),
-        });
-        Ok(())
     }
 }

@@ -37,6 +37,19 @@ struct Long {
 struct Line {
     text: Vec<u8>,
     got: [Result<Vec<u8>, (Ended, String)>; 2],
+    /// A second answer to it.
+    surplus: Option<Vec<u8>>,
+    sent_by: String,
+}
+
+/// A client that sent so many lines of so many bytes each, none of them too long.
+#[derive(Clone, Debug)]
+struct Row {
+    sent: usize,
+    each: usize,
+    got: Vec<Vec<u8>>,
+    end: Ended,
+    stuck: String,
     sent_by: String,
 }
 
@@ -53,6 +66,8 @@ struct Other {
 #[derive(Clone, Debug)]
 struct Observation {
     long: Vec<Long>,
+    /// `None` if the server did not live so long.
+    row: Option<Row>,
     lines: Vec<Line>,
     others: Vec<Other>,
     /// An ordinary request got the same answer twice; a VALUE that changes by itself is for R6 to judge.
@@ -75,7 +90,7 @@ impl Requirement for Noise {
          its connection is closed. A shorter line may hold any bytes but the newline, zeros included, and gets one answer.\n\n\
          Forced: exactly 1025 bytes and nothing more; the same with a newline; good requests before it, with the worker held \
          so that their answers come later than the error could; a megabyte without a newline; a client that sends too much \
-         and vanishes. Lines of random bytes drawn from the seed and some chosen ones (zeros, all 255 values, `%n`), each \
+         and vanishes. 130 lines of 1000 bytes each on one connection. Lines of random bytes drawn from the seed and some chosen ones (zeros, all 255 values, `%n`), each \
          asked twice; noise without a newline, and then the end. In between another client asks.\n\n\
          Decides: the lines that each client gets, and that the connection is closed (the end of the stream, or a reset behind \
          the last line); one answer for each line of noise, the same both times; an answer for the other client."
@@ -103,6 +118,9 @@ fn judge(o: &Observation) -> Finding {
         );
     }
     if let Some(finding) = o.long.iter().find_map(judge_long) {
+        return finding;
+    }
+    if let Some(finding) = o.row.as_ref().and_then(judge_row) {
         return finding;
     }
     if let Some(finding) = o.lines.iter().find_map(|line| judge_line(line, o.stable)) {
@@ -170,6 +188,30 @@ fn judge_long(long: &Long) -> Option<Finding> {
     }
 }
 
+fn judge_row(row: &Row) -> Option<Finding> {
+    let Row { sent, each, .. } = row;
+    let what = format!("a client sent {sent} lines of {each} bytes each, none of them too long");
+    if let Some((number, line)) = row.got.iter().enumerate().find(|(_, line)| !is_answer(line)) {
+        return Some(Finding::fail(
+            EXPECTED,
+            format!("{what}: answer {} was {}", number + 1, shown(line)),
+            &row.sent_by,
+            "the limit is for one line: count the bytes since the last newline, not those of the connection",
+        ));
+    }
+    let what = format!("{what}: {} answers came", row.got.len());
+    match row.end {
+        _ if row.got.len() == *sent => None,
+        Ended::NotYet => Some(not_yet(EXPECTED, &what, &row.stuck)),
+        _ => Some(Finding::fail(
+            EXPECTED,
+            what,
+            &row.stuck,
+            "the limit is for one line: a connection may carry any number of them",
+        )),
+    }
+}
+
 fn judge_line(line: &Line, stable: bool) -> Option<Finding> {
     let text = shown(&line.text);
     let fail =
@@ -195,6 +237,17 @@ fn judge_line(line: &Line, stable: bool) -> Option<Finding> {
             }
             Ok(_) => {}
         }
+    }
+    if let Some(surplus) = &line.surplus {
+        return fail(
+            format!(
+                "{text} ({} bytes and a newline) got a second answer: {}",
+                line.text.len(),
+                shown(surplus)
+            ),
+            &line.sent_by,
+            "a line ends at its \\n and nowhere else: not at a \\r, not at a zero byte",
+        );
     }
     match &line.got {
         [Ok(first), Ok(second)] if stable && first != second => fail(
@@ -230,10 +283,26 @@ mod tests {
         let line = Line {
             text: b"a\0b".to_vec(),
             got: [Ok(b"result: 3".to_vec()), Ok(b"result: 3".to_vec())],
+            surplus: None,
+            sent_by: String::new(),
+        };
+        let row = Row {
+            sent: 2,
+            each: 1000,
+            got: vec![b"result: 4".to_vec(); 2],
+            end: Ended::Reached,
+            stuck: String::new(),
             sent_by: String::new(),
         };
         let other = Other { when: "that", end: Ended::Reached, stuck: String::new() };
-        Observation { long: vec![long], lines: vec![line], others: vec![other], stable: true, died: None }
+        Observation {
+            long: vec![long],
+            row: Some(row),
+            lines: vec![line],
+            others: vec![other],
+            stable: true,
+            died: None,
+        }
     }
 
     fn outcome(change: impl FnOnce(&mut Observation)) -> Outcome {
@@ -277,6 +346,21 @@ mod tests {
             outcome(|o| o.lines[0].got[0] = Err((Ended::NotYet, String::new()))),
             Outcome::Inconclusive
         );
+    }
+
+    #[test]
+    fn a_second_answer_to_noise_fails() {
+        assert_eq!(outcome(|o| o.lines[0].surplus = Some(b"result: 5".to_vec())), Outcome::Fail);
+    }
+
+    #[test]
+    fn many_lines_are_not_one_long_line() {
+        let row = |change: fn(&mut Row)| outcome(|o| o.row.as_mut().map_or((), change));
+        assert_eq!(row(|row| row.got[1] = TOO_LONG.to_vec()), Outcome::Fail);
+        let lost = |row: &mut Row| (row.got.pop(), row.end = Ended::Never).1;
+        assert_eq!(row(lost), Outcome::Fail);
+        let late = |row: &mut Row| (row.got.pop(), row.end = Ended::NotYet).1;
+        assert_eq!(row(late), Outcome::Inconclusive);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Lines that are too long, and lines of arbitrary bytes.
 
-use super::{Line, Long, Observation, Other};
+use super::{Line, Long, Observation, Other, Row};
 use crate::{
     error::Trouble,
     probes::{
@@ -16,11 +16,17 @@ use std::time::Duration;
 
 /// One worker: what it computes for one request cannot meet another's.
 const WORKERS: usize = 1;
-const CAPACITY: usize = 16;
+
+/// More than one client ever asks here: what a full queue does is for R1 and H4 to judge.
+const CAPACITY: usize = 256;
 
 /// One byte more than a line may have, and far more.
 const TOO_MANY: usize = 1025;
 const FAR_TOO_MANY: usize = 1 << 20;
+
+/// Lines that one client sends, and the bytes of each: none is too long, but together they are far more than 16 bits count.
+const IN_A_ROW: usize = 130;
+const EACH: usize = 1000;
 
 /// Lines of noise, beside the chosen ones.
 const NOISE: usize = 12;
@@ -35,6 +41,8 @@ struct Scene {
     seen: Observation,
     /// What was done last.
     last: &'static str,
+    /// Who sent noise: each is to get one line.
+    noisy: Vec<ClientId>,
 }
 
 pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
@@ -42,8 +50,15 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     let mut random = fastrand::Rng::with_seed(context.seed);
     let other = session.connect()?;
     let stable = session.ask(other, &good(2))?.ok() == session.ask(other, &good(2))?.ok();
-    let seen = Observation { long: Vec::new(), lines: Vec::new(), others: Vec::new(), stable, died: None };
-    let mut scene = Scene { session, other, seen, last: "its start" };
+    let seen = Observation {
+        long: Vec::new(),
+        row: None,
+        lines: Vec::new(),
+        others: Vec::new(),
+        stable,
+        died: None,
+    };
+    let mut scene = Scene { session, other, seen, last: "its start", noisy: Vec::new() };
     let a = |count: usize| b"a".repeat(count);
     scene.long("exactly 1025 bytes without a newline", 0, &a(TOO_MANY))?;
     scene.long("1025 bytes and a newline", 0, &[a(TOO_MANY), b"\n".to_vec()].concat())?;
@@ -51,9 +66,11 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     scene.long("three good requests and a line that is too long", 3, &ahead)?;
     scene.long("a megabyte without a newline", 0, &a(FAR_TOO_MANY))?;
     scene.vanish("a line that was too long from a client that vanished", &a(TOO_MANY))?;
+    scene.row()?;
     for text in lines(&mut random) {
         scene.line(text)?;
     }
+    scene.surplus()?;
     let noise: Vec<u8> = (0..600).map(|_| byte(&mut random)).collect();
     scene.vanish("noise without a newline from a client that vanished", &noise)?;
     scene.leave("noise without a newline, and then the end of the stream", &noise)?;
@@ -200,9 +217,49 @@ impl Scene {
                 None => Err((Ended::from(&wait), stuck(&wait))),
             };
             sent_by = self.session.sent_by(id);
-            self.session.clients.close(id);
+            self.noisy.push(id);
         }
-        self.seen.lines.push(Line { text, got, sent_by });
+        self.seen.lines.push(Line { text, got, surplus: None, sent_by });
         Ok(())
+    }
+
+    /// Second answers to lines of noise: they have come by now. Then those clients go.
+    fn surplus(&mut self) -> Result<(), Trouble> {
+        self.session.settle()?;
+        let each = self.seen.lines.iter_mut().zip(self.noisy.chunks(2));
+        for (line, ids) in each {
+            let lines = ids.iter().map(|id| self.session.clients.get(*id).lines());
+            line.surplus = lines.into_iter().find_map(|lines| lines.get(1).map(|line| line.to_vec()));
+        }
+        self.noisy.iter().for_each(|id| self.session.clients.close(*id));
+        self.session.settle()?;
+        Ok(())
+    }
+
+    /// A client sends many lines at once.
+    fn row(&mut self) -> Result<(), Trouble> {
+        if self.is_over() {
+            return Ok(());
+        }
+        self.last = "many lines on one connection";
+        let line = [b"b".repeat(EACH).as_slice(), b"\n"].concat();
+        let id = self.session.connect()?;
+        self.session.clients.send(id, &line.repeat(IN_A_ROW));
+        let wait = self.session.until(ANSWER_DEADLINE, |session| {
+            let client = session.clients.get(id);
+            client.answers() >= IN_A_ROW || client.link() != Link::Open
+        })?;
+        let lines = self.session.clients.get(id).lines();
+        self.seen.row = Some(Row {
+            sent: IN_A_ROW,
+            each: EACH,
+            got: lines.into_iter().map(<[u8]>::to_vec).collect(),
+            end: Ended::from(&wait),
+            stuck: stuck(&wait),
+            sent_by: self.session.sent_by(id),
+        });
+        self.session.clients.close(id);
+        self.session.settle()?;
+        self.other(self.last)
     }
 }

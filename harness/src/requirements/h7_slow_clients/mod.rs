@@ -21,8 +21,10 @@ pub struct SlowClients;
 struct Other {
     /// What the slow ones were doing.
     meanwhile: &'static str,
+    got: Option<Vec<u8>>,
     end: Ended,
     stuck: String,
+    sent_by: String,
 }
 
 /// What a slow client got in the end.
@@ -52,6 +54,8 @@ struct Observation {
     others: Vec<Other>,
     /// While nobody but the deaf client wanted anything.
     rest: Rest,
+    /// The same when it had read everything.
+    rest_afterwards: Rest,
     slow: Vec<Slow>,
     /// How the process ended, if it did.
     died: Option<String>,
@@ -71,11 +75,12 @@ impl Requirement for SlowClients {
          others are served, and the loop sleeps. The server may stop reading from a client that does not read, or close its \
          connection; if it does neither, that client gets all its answers, whole and in order, when it reads at last.\n\n\
          Forced: a client asks until the server cannot send to it any more (the server's send buffer is made small from \
-         outside, so that kilobytes fill it); others ask meanwhile; then it reads. To another client every other send takes \
-         a few bytes at most, as it may when buffers are nearly full. Fifty clients send half a line each; others ask \
-         meanwhile; then each line is completed, byte by byte for some.\n\n\
-         Decides: an answer for every other client; that every thread sleeps while the deaf client is stuck; and each byte \
-         that the slow clients get."
+         outside, so that kilobytes fill it, and each send takes a few bytes at most, as it may when buffers are nearly full, \
+         so that the last one stops in the middle of an answer); others ask meanwhile; then it reads. To another client every \
+         other send takes a few bytes at most. Fifty clients send half a line each; others ask meanwhile; then each line is \
+         completed, byte by byte for some.\n\n\
+         Decides: a whole answer for every other client; that every thread sleeps while the deaf client is stuck, and when \
+         it has read everything; and each byte that the slow clients get."
     }
 
     fn cost(&self) -> u32 {
@@ -84,7 +89,8 @@ impl Requirement for SlowClients {
 
     fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {
         let mut seen = observe::observe(context)?;
-        seen.spins_anyway = matches!(seen.rest, Rest::Spins(_)) && spins_anyway(context)?;
+        let spins = |rest: &Rest| matches!(rest, Rest::Spins(_));
+        seen.spins_anyway = (spins(&seen.rest) || spins(&seen.rest_afterwards)) && spins_anyway(context)?;
         Ok(judge(&seen))
     }
 }
@@ -101,6 +107,8 @@ fn judge(o: &Observation) -> Finding {
             "try it by hand: one client, one line",
         );
     };
+    // A VALUE that changes by itself is for R6 to judge.
+    let stable = alone == again;
     if let Some(other) = o.others.iter().find(|other| other.end != Ended::Reached) {
         let what = format!("{}, another client asked and had no answer", other.meanwhile);
         if other.end == Ended::NotYet {
@@ -134,12 +142,33 @@ fn judge(o: &Observation) -> Finding {
         }
         _ => {}
     }
-    // A VALUE that changes by itself is for R6 to judge.
-    let stable = alone == again;
+    // Whether it is the right one is for others to judge; here it must be whole.
+    let torn = |other: &Other| other.got.clone().filter(|got| !is_result(got));
+    if let Some((other, got)) = o.others.iter().find_map(|other| Some((other, torn(other)?))) {
+        return fail(
+            format!("{}, another client got {}", other.meanwhile, shown(&got)),
+            other.sent_by.clone(),
+            "how much send took belongs to one connection: keep it there, not in a global or static variable",
+        );
+    }
     for slow in &o.slow {
         if let Some(finding) = judge_slow(slow, stable) {
             return finding;
         }
+    }
+    match &o.rest_afterwards {
+        Rest::Spins(doing) if !o.spins_anyway => {
+            return fail(
+                "when a client that had not read for a time had read everything, the server does not sleep any more"
+                    .to_owned(),
+                doing.clone(),
+                "a socket with room is ready for writing for ever: stop watching for EPOLLOUT once everything is sent",
+            );
+        }
+        Rest::NotYet(doing) => {
+            return not_yet(EXPECTED, "one client has read everything at last, nobody wants anything", doing);
+        }
+        _ => {}
     }
     if !o.stopped_up {
         return Finding::inconclusive(
@@ -219,8 +248,15 @@ mod tests {
             alone: [Some(b"result: 1".to_vec()), Some(b"result: 1".to_vec())],
             spins_anyway: false,
             stopped_up: true,
-            others: vec![Other { meanwhile: "it sleeps", end: Ended::Reached, stuck: String::new() }],
+            others: vec![Other {
+                meanwhile: "it sleeps",
+                got: Some(b"result: 3".to_vec()),
+                end: Ended::Reached,
+                stuck: String::new(),
+                sent_by: String::new(),
+            }],
             rest: Rest::Sleeps,
+            rest_afterwards: Rest::Sleeps,
             slow: vec![slow()],
             died: None,
         }
@@ -248,6 +284,14 @@ mod tests {
     fn spinning_counts_only_if_the_slow_client_is_its_cause() {
         assert_eq!(outcome(|o| o.rest = Rest::Spins(String::new())), Outcome::Fail);
         assert_eq!(outcome(|o| (o.rest, o.spins_anyway) = (Rest::Spins(String::new()), true)), Outcome::Pass);
+        let afterwards =
+            |anyway| outcome(|o| (o.rest_afterwards, o.spins_anyway) = (Rest::Spins(String::new()), anyway));
+        assert_eq!((afterwards(false), afterwards(true)), (Outcome::Fail, Outcome::Pass));
+    }
+
+    #[test]
+    fn another_client_gets_a_whole_answer() {
+        assert_eq!(outcome(|o| o.others[0].got = Some(b": 3".to_vec())), Outcome::Fail);
     }
 
     #[test]

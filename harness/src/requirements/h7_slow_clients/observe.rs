@@ -6,11 +6,12 @@ use crate::{
     probes::{
         clients::{ClientId, Link},
         session::{Session, Setup},
+        tracer::Shorten,
     },
     requirements::{
         Context,
         common::{ANSWER_DEADLINE, Ended, died, good, stuck},
-        deaf::stop_up,
+        deaf::{BATCH, ask_until_stuck, come},
         idle::{Rest, rest},
     },
 };
@@ -28,6 +29,9 @@ const MORE: usize = 200;
 const SIP: u64 = 7;
 const SIPS: usize = 20;
 
+/// So little does each send take at most to the client that does not read; the next of them where answers fit exactly.
+const BITES: [u64; 2] = [7, 3];
+
 /// Clients that send half a line, and every which of them goes on byte by byte.
 const HALVES: usize = 50;
 const EVERY: usize = 10;
@@ -43,6 +47,7 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
         stopped_up: false,
         others: Vec::new(),
         rest: Rest::Sleeps,
+        rest_afterwards: Rest::Sleeps,
         slow: Vec::new(),
         died: None,
     };
@@ -73,12 +78,11 @@ fn other(
     if seen.is_over() {
         return Ok(());
     }
-    let asked = session.ask(id, &good(3))?;
-    let (end, stuck) = match asked {
-        Ok(_) => (Ended::Reached, String::new()),
-        Err(wait) => (Ended::from(&wait), stuck(&wait)),
+    let (got, end, stuck) = match session.ask(id, &good(3))? {
+        Ok(answer) => (Some(answer), Ended::Reached, String::new()),
+        Err(wait) => (None, Ended::from(&wait), stuck(&wait)),
     };
-    seen.others.push(Other { meanwhile, end, stuck });
+    seen.others.push(Other { meanwhile, got, end, stuck, sent_by: session.sent_by(id) });
     Ok(())
 }
 
@@ -89,7 +93,7 @@ fn deaf(
     text: &[u8],
     answer: &[u8],
 ) -> Result<(), Trouble> {
-    let deaf = stop_up(session, text)?;
+    let deaf = stop_mid_answer(session, text, answer)?;
     let requests = |session: &Session| session.clients.get(deaf).sent() / text.len();
     let answered = |session: &Session| {
         session.server_side(deaf).map_or(0, |side| side.bytes_out) as usize / (answer.len() + 1)
@@ -120,9 +124,29 @@ fn deaf(
     session.settle()?;
     let who = "the client that did not read for a time".to_owned();
     seen.slow.push(slow(session, deaf, who, asked, answer, (Ended::from(&wait), stuck(&wait))));
+    seen.rest_afterwards = rest(session)?;
     session.clients.close(deaf);
     session.settle()?;
     Ok(())
+}
+
+/// A client does not read, and the server's last send to it stopped within an answer.
+fn stop_mid_answer(session: &mut Session, text: &[u8], answer: &[u8]) -> Result<ClientId, Trouble> {
+    let mut bites = BITES.into_iter();
+    loop {
+        let deaf = come(session)?;
+        let connection = session.tracer.ledger().connection(session.clients.get(deaf).port());
+        let bite = bites.next();
+        if let (Some(connection), Some(bite)) = (connection, bite) {
+            session.tracer.shorten_sends(connection, Shorten::Each, bite);
+        }
+        ask_until_stuck(session, deaf, text, BATCH)?;
+        session.tracer.let_sends_be();
+        let sent = session.server_side(deaf).map_or(0, |side| side.bytes_out) as usize;
+        if bite.is_none() || !sent.is_multiple_of(answer.len() + 1) {
+            return Ok(deaf);
+        }
+    }
 }
 
 /// A client to which a few bytes can be sent at a time.
@@ -131,7 +155,7 @@ fn sips(session: &mut Session, seen: &mut Observation, text: &[u8], answer: &[u8
     let Some(connection) = session.tracer.ledger().connection(session.clients.get(id).port()) else {
         return Ok(());
     };
-    session.tracer.shorten_sends(connection, SIP);
+    session.tracer.shorten_sends(connection, Shorten::EveryOther, SIP);
     for asked in [1, SIPS] {
         session.clients.send(id, &text.repeat(asked));
         let asked = session.clients.get(id).queued() / text.len();

@@ -5,13 +5,7 @@ use crate::{
     error::Trouble,
     probes::{
         machine::stretched,
-        tracer::{
-            Tracer,
-            event::What,
-            ledger::{Kind, ObjectId},
-            syscalls::Class,
-            thread::Role,
-        },
+        tracer::{Tracer, event::What, ledger::Kind, syscalls::Class, thread::Role},
     },
 };
 use std::{
@@ -126,7 +120,9 @@ impl Watch {
         }
         // In order: turns that came before the last thing that matters do not count.
         for event in &tracer.events()[read..] {
-            let timer = event.call().and_then(|call| call.object).is_some_and(|id| is_timer(tracer, id));
+            // What a timer tells is no more than the end of an epoll_wait whose time is over.
+            let object = event.call().and_then(|call| call.object).map(|id| tracer.ledger().object(id));
+            let timer = object.is_some_and(|object| object.kind == Kind::Timerfd);
             if matters(&event.what) && !timer {
                 self.restart();
             } else if is_idle_turn(&event.what) {
@@ -139,11 +135,6 @@ impl Watch {
         self.read = tracer.events().len();
         self.seen = tracer.seen();
     }
-}
-
-/// What a timer tells is nothing done for anybody, no more than the end of an epoll_wait whose time is over.
-fn is_timer(tracer: &Tracer, id: ObjectId) -> bool {
-    tracer.ledger().object(id).kind == Kind::Timerfd
 }
 
 /// Whether an event means that the server has done something for somebody.

@@ -1,11 +1,6 @@
 //! What goes on in a server while somebody waits: what matters, and turns that lead to nothing.
 
-use crate::probes::tracer::{
-    Tracer,
-    event::What,
-    ledger::{Kind, ObjectId},
-    syscalls::Class,
-};
+use crate::probes::tracer::{Tracer, event::What, ledger::Kind, syscalls::Class};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
@@ -62,7 +57,9 @@ impl Watch {
         }
         // In order: turns that came before the last thing that matters do not count.
         for event in &tracer.events()[read..] {
-            let timer = event.call().and_then(|call| call.object).is_some_and(|id| is_timer(tracer, id));
+            // What a timer tells is no more than the end of an epoll_wait whose time is over.
+            let object = event.call().and_then(|call| call.object).map(|id| tracer.ledger().object(id));
+            let timer = object.is_some_and(|object| object.kind == Kind::Timerfd);
             if matters(&event.what) && !timer {
                 self.bystanders.remove(&event.tid);
                 self.restart();
@@ -76,11 +73,6 @@ impl Watch {
         self.read = tracer.events().len();
         self.seen = tracer.seen();
     }
-}
-
-/// What a timer tells is nothing done for anybody, no more than the end of an epoll_wait whose time is over.
-fn is_timer(tracer: &Tracer, id: ObjectId) -> bool {
-    tracer.ledger().object(id).kind == Kind::Timerfd
 }
 
 /// Whether an event means that the server has done something for somebody.

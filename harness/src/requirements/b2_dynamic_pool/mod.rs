@@ -2,6 +2,7 @@
 
 mod observe;
 mod pool;
+mod retire;
 
 use super::{
     Context, Requirement,

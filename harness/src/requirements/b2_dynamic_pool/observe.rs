@@ -1,12 +1,12 @@
 //! Makes a pool grow, shrink, grow again and stop.
 
-use super::{MAX, MIN, Observation, Retiring, Step, judge_step, pool::Pool, wrong_answer};
+use super::{MAX, MIN, Observation, Step, judge_step, pool::Pool, wrong_answer};
 use crate::{
     error::Trouble,
     probes::{
         clients::ClientId,
         session::{Session, Setup},
-        tracer::{At, event::What, thread::Thread},
+        tracer::event::What,
     },
     requirements::{
         Context,
@@ -19,7 +19,7 @@ use std::{collections::BTreeSet, time::Duration};
 /// Tasks of the first growth: more than there may be workers.
 const TASKS: usize = MAX + 4;
 /// Tasks of the second.
-const FEWER: usize = MIN + 3;
+pub(super) const FEWER: usize = MIN + 3;
 /// Tasks in hand at SIGTERM.
 const LAST: usize = MIN + 2;
 /// Whose answers alone are known.
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// A main thread that joins its workers may look now and then whether they have ended.
 const BRIEF: Duration = Duration::from_secs(1);
 /// An idle worker may have a lot of patience.
-const LONGEST: Duration = Duration::from_secs(15);
+pub(super) const LONGEST: Duration = Duration::from_secs(15);
 
 /// `None` if the server refuses the range.
 pub(super) fn observe(context: &Context<'_>) -> Result<Option<Observation>, Trouble> {
@@ -77,7 +77,7 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Option<Observation>, Trou
     Ok(Some(o))
 }
 
-fn is_wrong(o: &Observation) -> bool {
+pub(super) fn is_wrong(o: &Observation) -> bool {
     !o.held || o.most > MAX || !o.wrong.is_empty() || o.growth.iter().any(|step| judge_step(step).is_some())
 }
 
@@ -94,8 +94,8 @@ fn one_at_a_time(session: &mut Session) -> Result<Vec<Vec<u8>>, Trouble> {
     Ok(alone)
 }
 
-struct Run {
-    session: Session,
+pub(super) struct Run {
+    pub(super) session: Session,
     pool: Pool,
     alone: Vec<Vec<u8>>,
     /// Newcomers that were let go once because they may have been held before they had a task.
@@ -104,7 +104,7 @@ struct Run {
 
 impl Run {
     /// Sends one task after the other while every worker is held with one. Client `n` sends request `n`.
-    fn grow(&mut self, tasks: usize, o: &mut Observation) -> Result<Vec<ClientId>, Trouble> {
+    pub(super) fn grow(&mut self, tasks: usize, o: &mut Observation) -> Result<Vec<ClientId>, Trouble> {
         let ids = self.session.connect_many(tasks)?;
         self.session.settle()?;
         self.session.tracer.arm_mid_task();
@@ -160,7 +160,7 @@ impl Run {
     }
 
     /// Lets everybody go and looks at the answers.
-    fn let_go(&mut self, ids: &[ClientId], o: &mut Observation) -> Result<(), Trouble> {
+    pub(super) fn let_go(&mut self, ids: &[ClientId], o: &mut Observation) -> Result<(), Trouble> {
         self.session.tracer.release_all()?;
         let wait = wait_for_answers(&mut self.session, ids, 1)?;
         if !wait.reached() {
@@ -188,92 +188,6 @@ impl Run {
         }
         (o.shrinking, o.left) = (Ended::from(&wait), stuck(&wait));
         self.session.settle()?;
-        Ok(())
-    }
-
-    /// Grows once more, less far; then two workers, who have nothing to do, are caught when they have waited for long enough.
-    fn again(&mut self, o: &mut Observation) -> Result<(), Trouble> {
-        let mut ids = self.grow(FEWER, o)?;
-        if is_wrong(o) {
-            return Ok(());
-        }
-        let late = self.session.connect_many(3)?;
-        self.session.tracer.disarm();
-        let mut idle: Vec<i32> = self.session.tracer.held().into_iter().map(|(tid, _)| tid).collect();
-        idle.sort_unstable();
-        if let [.., waverer, leaver] = idle[..] {
-            for tid in [waverer, leaver] {
-                self.session.tracer.release(tid)?;
-            }
-            self.session.settle()?;
-            self.session.tracer.arm_late(waverer);
-            self.session.tracer.arm_next_release(leaver);
-            let over = |session: &mut Session| [waverer, leaver].iter().all(|tid| has_come(session, *tid));
-            self.session.until_patiently(LONGEST, LONGEST, over)?;
-            // If other tasks than their own were answered, somebody else is held who has none: then nothing can be told.
-            let answered = ids.iter().filter(|id| self.session.clients.get(**id).answers() > 0).count();
-            let mut caught = answered == 2;
-            if caught && self.is_held(waverer) {
-                ids.push(late[0]);
-                self.waver(waverer, late[0], o)?;
-                // It is to have a task again, as all others have.
-                ids.push(late[1]);
-                caught = self.occupy(waverer, late[1])?;
-            }
-            if caught && self.is_held(leaver) && o.retiring.iter().all(|retiring| retiring.answered) {
-                ids.push(late[2]);
-                let place =
-                    format!("{} was held after its wait had timed out", self.session.tracer.name(leaver));
-                self.session.clients.send(late[2], &good(ids.len() - 1));
-                self.session.settle()?;
-                self.retire(leaver, late[2], place, o)?;
-            }
-        }
-        self.let_go(&ids, o)
-    }
-
-    fn is_held(&self, tid: i32) -> bool {
-        self.session.tracer.thread(tid).is_some_and(Thread::is_held)
-    }
-
-    /// A worker's wait has timed out, and before it has the lock back a task comes. All others have something in hand.
-    fn waver(&mut self, waverer: i32, late: ClientId, o: &mut Observation) -> Result<(), Trouble> {
-        let place = format!(
-            "the wait of {} had timed out, and it did not have the lock back",
-            self.session.tracer.name(waverer)
-        );
-        self.session.clients.send(late, &good(FEWER));
-        self.session.settle()?;
-        self.retire(waverer, late, place, o)
-    }
-
-    /// Gives this worker, who is free, a task and holds it with it; true if that worked.
-    fn occupy(&mut self, tid: i32, late: ClientId) -> Result<bool, Trouble> {
-        self.session.settle()?;
-        self.session.tracer.arm_mid_task();
-        self.session.clients.send(late, &good(FEWER + 1));
-        self.session.settle()?;
-        self.session.tracer.disarm();
-        Ok(self.session.tracer.held().contains(&(tid, At::Release)))
-    }
-
-    /// A worker goes on that was held after its wait had ended by itself; all others are held with a task. One more task came
-    /// meanwhile.
-    fn retire(
-        &mut self,
-        tid: i32,
-        late: ClientId,
-        place: String,
-        o: &mut Observation,
-    ) -> Result<(), Trouble> {
-        self.session.tracer.release(tid)?;
-        let wait = wait_for_answers(&mut self.session, &[late], 1)?;
-        o.retiring.push(Retiring {
-            answered: self.session.clients.get(late).answers() > 0,
-            end: Ended::from(&wait),
-            place,
-            doing: stuck(&wait),
-        });
         Ok(())
     }
 
@@ -319,11 +233,6 @@ impl Run {
         self.compare(&ids, o);
         Ok(())
     }
-}
-
-/// It is held, or has ended.
-fn has_come(session: &Session, tid: i32) -> bool {
-    session.tracer.thread(tid).is_none_or(|thread| thread.is_held() || thread.ended.is_some())
 }
 
 /// The threads that were alive when the process ended, as far as it has; those that were kept from ending count as alive.

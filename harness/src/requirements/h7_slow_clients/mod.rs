@@ -75,7 +75,7 @@ impl Requirement for SlowClients {
          others are served, and the loop sleeps. The server may stop reading from a client that does not read, or close its \
          connection; if it does neither, that client gets all its answers, whole and in order, when it reads at last.\n\n\
          Forced: a client asks until the server cannot send to it any more (the server's send buffer is made small from \
-         outside, so that kilobytes fill it, and each send takes a few bytes at most, as it may when buffers are nearly full, \
+         outside, so that kilobytes fill it, and each send takes a part of an answer, as it may when buffers are nearly full, \
          so that the last one stops in the middle of an answer); others ask meanwhile; then it reads. To another client every \
          other send takes a few bytes at most. Fifty clients send half a line each; others ask meanwhile; then each line is \
          completed, byte by byte for some.\n\n\

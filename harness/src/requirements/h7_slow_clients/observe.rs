@@ -29,9 +29,6 @@ const MORE: usize = 200;
 const SIP: u64 = 7;
 const SIPS: usize = 20;
 
-/// So little does each send take at most to the client that does not read; the next of them where answers fit exactly.
-const BITES: [u64; 2] = [7, 3];
-
 /// Clients that send half a line, and every which of them goes on byte by byte.
 const HALVES: usize = 50;
 const EVERY: usize = 10;
@@ -132,18 +129,19 @@ fn deaf(
 
 /// A client does not read, and the server's last send to it stopped within an answer.
 fn stop_mid_answer(session: &mut Session, text: &[u8], answer: &[u8]) -> Result<ClientId, Trouble> {
-    let mut bites = BITES.into_iter();
+    let whole = answer.len() + 1;
+    // Most of an answer, so that there are not many more packets than answers; the other where answers fit exactly.
+    let mut bites = [whole - whole / 6, whole / 2].into_iter();
     loop {
         let deaf = come(session)?;
         let connection = session.tracer.ledger().connection(session.clients.get(deaf).port());
-        let bite = bites.next();
-        if let (Some(connection), Some(bite)) = (connection, bite) {
-            session.tracer.shorten_sends(connection, Shorten::Each, bite);
+        if let (Some(connection), Some(bite)) = (connection, bites.next()) {
+            session.tracer.shorten_sends(connection, Shorten::Each, bite as u64);
         }
         ask_until_stuck(session, deaf, text, BATCH)?;
         session.tracer.let_sends_be();
         let sent = session.server_side(deaf).map_or(0, |side| side.bytes_out) as usize;
-        if bite.is_none() || !sent.is_multiple_of(answer.len() + 1) {
+        if connection.is_none() || bites.len() == 0 || !sent.is_multiple_of(whole) {
             return Ok(deaf);
         }
     }

@@ -7,13 +7,16 @@ ONLY ?=
 # More options for `quest check`, such as -v or --format json.
 QUEST_FLAGS ?=
 
+# More options for `quest selfcheck`, such as --only-kind variant or --fresh.
+SELFCHECK_FLAGS ?=
+
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 QUEST := $(TARGET)/release/quest
 
-.PHONY: help quest test doctor fmt lint clean setup harness
+.PHONY: help quest test selfcheck doctor fmt lint clean setup harness
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make quest SUBMISSION=path/to/folder    check yours instead of this repository's server"
 	@echo "  make quest ONLY=R4 QUEST_FLAGS=-v       one requirement, with everything that was seen"
@@ -23,6 +26,9 @@ quest: harness ## Check a submission: SUBMISSION=path ONLY=R4 QUEST_FLAGS=-v
 
 test: setup ## Run all tests: format, lints, documentation, unit tests, the harness against the servers
 	@.ci/test
+
+selfcheck: harness ## Grade the whole corpus against its manifests and write the kill matrix; goes on where it stopped
+	@$(QUEST) selfcheck --also . --out '$(TARGET)/selfcheck' $(SELFCHECK_FLAGS)
 
 doctor: harness ## Say what this machine lacks for the checks, and how to get it
 	@$(QUEST) doctor

@@ -19,5 +19,6 @@ pub mod probes;
 pub mod requirements;
 pub mod quests;
 pub mod runner;
+pub mod selfcheck;
 pub mod report;
 pub mod cli;

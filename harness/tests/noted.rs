@@ -3,40 +3,19 @@
 
 mod common;
 
-use common::{Noted, check, not_passed, notes, overlay_of, programs, unclaimed, with};
-use quest::{
-    model::Outcome,
-    requirements::{NOTES, REGISTRY},
-};
+use common::{as_declared, corpus};
+use quest::{quests::corpus::Kind, requirements::NOTES};
 
 #[test]
 fn every_habit_is_noted_and_costs_nothing() {
-    let mut wrong = String::new();
-    for (name, noted) in programs::<Noted>("noted") {
-        let run = check(overlay_of("noted", &name, &noted.base).path(), None);
-        if with(&run, Outcome::Pass).len() + unclaimed(&run) != REGISTRY.len() || notes(&run) != noted.notes {
-            wrong += &format!(
-                "\n{name} must pass with the notes {:?}: {:?}{}",
-                noted.notes,
-                notes(&run),
-                not_passed(&run)
-            );
-        }
-    }
+    let habits = corpus().into_iter().filter(|entry| entry.kind == Kind::Noted);
+    let wrong: String = habits.filter_map(|entry| as_declared(&entry).err()).collect();
     assert!(wrong.is_empty(), "{wrong}");
 }
 
 #[test]
-fn every_note_has_a_program_that_deserves_it_and_every_manifest_is_whole() {
-    let habits = programs::<Noted>("noted");
-    for key in NOTES {
-        assert!(habits.values().any(|noted| noted.notes.iter().any(|name| name == key)), "{key}");
-    }
-    for (name, noted) in habits {
-        let known = noted.notes.iter().all(|key| NOTES.contains(&key.as_str()));
-        assert!(
-            !noted.notes.is_empty() && known && !noted.why.is_empty() && noted.format_version == 1,
-            "{name}"
-        );
-    }
+fn every_note_has_a_program_that_deserves_it() {
+    let deserved: Vec<String> = corpus().into_iter().flat_map(|entry| entry.notes).collect();
+    assert!(NOTES.iter().all(|key| deserved.iter().any(|note| note == key)), "{deserved:?}");
+    assert!(deserved.iter().all(|note| NOTES.contains(&note.as_str())), "{deserved:?}");
 }

@@ -7,7 +7,10 @@ use super::{
 use crate::{
     error::{RunError, SubmissionError},
     model::{Id, Run, Verdict},
-    quests::{self, Quest},
+    quests::{
+        self, Quest,
+        corpus::{self, Whole},
+    },
     report::{self, Format, Head, Look, Palette, escape, escape_block},
     runner::{self, Event, Plan},
     submission::{Submission, sandbox},
@@ -76,7 +79,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     sandbox::shield()?;
     let quest = find_quest(&arguments.quest)?;
     let only = ids(&quest, &arguments.only)?;
-    let submission = Submission::recognise(&arguments.path).map_err(|error| stop(error.into()))?;
+    let whole = corpus::whole(&arguments.path)?;
+    let path = whole.as_ref().map_or(arguments.path.as_path(), Whole::path);
+    let submission = Submission::recognise(path).map_err(|error| stop(error.into()))?;
+    let submission = submission.shown_as(&arguments.path);
     let command = runner::Command { quest: own_name(), submission: shell::quoted_path(&arguments.path) };
     let mut plan = Plan::new(&quest, &submission, command);
     plan.only = only;

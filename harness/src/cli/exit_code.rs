@@ -39,6 +39,11 @@ Exit status:
   5    something required could not be judged
   130  interrupted";
 
+/// Those of commands that grade no submission of their own.
+pub(super) const HELP_OTHERS: &str = "  2    wrong usage
+  4    the harness itself failed, or a report could not be written
+  130  interrupted";
+
 impl ExitCode {
     /// The exit code of a complete run.
     pub fn of_run(run: &Run, strict: bool) -> Self {

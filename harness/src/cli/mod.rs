@@ -7,6 +7,7 @@ mod hint;
 mod list;
 mod output;
 mod progress;
+mod selfcheck;
 mod shell;
 mod show;
 mod suggest;
@@ -50,6 +51,7 @@ enum Command {
     Show(show::Arguments),
     Hint(hint::Arguments),
     List(list::Arguments),
+    Selfcheck(selfcheck::Arguments),
     Doctor(doctor::Arguments),
 }
 
@@ -106,6 +108,7 @@ pub fn main() -> process::ExitCode {
         Command::Show(arguments) => show::run(&arguments),
         Command::Hint(arguments) => hint::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
+        Command::Selfcheck(arguments) => selfcheck::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     });
     match result {

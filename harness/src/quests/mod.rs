@@ -1,5 +1,7 @@
 //! What a quest asks for: `quest.toml` read into a [`Quest`], and the catalogue of all quests, which is part of the binary.
 
+pub mod corpus;
+
 use crate::{error::HarnessError, model::Id};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashSet};

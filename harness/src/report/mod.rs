@@ -1,6 +1,7 @@
 //! Renderings of a run: one file per format, one line per format in [`FORMATS`].
 
 mod json;
+pub mod matrix;
 mod palette;
 mod terminal;
 mod wording;

@@ -1,4 +1,4 @@
-//! Runs a compiler: bounded output, a deadline, and nothing of it left behind.
+//! Runs a command, mostly a compiler: bounded output, a deadline, and nothing of it left behind.
 
 use super::launch;
 use crate::{
@@ -24,6 +24,9 @@ use std::{
 pub(crate) const OUTPUT_LIMIT: usize = 1 << 20;
 /// How often a compiler whose output is held open by a process it left behind is asked whether it has ended.
 const ASK_EVERY_MS: u16 = 50;
+
+/// How long a command that is asked to end may take for it.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// How a command ended.
 pub(crate) enum Ended {
@@ -132,11 +135,22 @@ impl Group {
         // Fails only when the group is gone, which is what is wanted.
         let _ = killpg(self.pid(), Signal::SIGKILL);
     }
+
+    /// Asks the group to end, and gives the leader a moment to clean up behind itself.
+    fn ask_to_end(&mut self) {
+        let _ = killpg(self.pid(), Signal::SIGTERM);
+        let end = Instant::now() + GRACE;
+        while Instant::now() < end && matches!(self.has_ended(), Ok(false)) {
+            // Nothing tells of its end but asking; the user has been heard, so nothing interrupts this.
+            let _ = poll(&mut [], 10_u8);
+        }
+    }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
         if let Ok(None) = self.0.try_wait() {
+            self.ask_to_end();
             self.kill();
             let _ = self.0.wait();
         }

@@ -64,6 +64,12 @@ impl Submission {
         Ok(Self { given: path.to_owned(), path: absolute, kind })
     }
 
+    /// The same, shown to people under another path: it was put together from what lies there.
+    #[must_use]
+    pub fn shown_as(self, given: &Path) -> Self {
+        Self { given: given.to_owned(), ..self }
+    }
+
     /// Builds it, in a private copy that lives as long as the [`Program`].
     ///
     /// # Errors

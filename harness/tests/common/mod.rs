@@ -5,102 +5,43 @@
 
 use quest::{
     model::{Id, Outcome, Run},
-    quests::{DEFAULT, find},
+    quests::{
+        DEFAULT,
+        corpus::{Entry, Whole, entries, whole},
+        find,
+    },
+    requirements::REGISTRY,
     runner::{Command, Plan, run},
+    selfcheck::{Graded, Row},
     submission::Submission,
 };
-use serde::Deserialize;
 use std::{
-    collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
-use tempfile::TempDir;
 
 /// The folder of the quest.
 pub fn quest_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../quests").join(DEFAULT).canonicalize().unwrap()
 }
 
-/// The `quest.toml` of a broken program: what it must fail, and why.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Broken {
-    pub format_version: u32,
-    pub fails: Vec<Id>,
-    /// What cannot be judged of it: a server that does not exit has no end to look at.
-    #[serde(default)]
-    pub inconclusive: Vec<Id>,
-    pub why: String,
-    pub rarity: String,
-    /// What its files are laid over.
-    #[serde(default = "solution")]
-    pub base: String,
+/// The whole corpus.
+pub fn corpus() -> Vec<Entry> {
+    let quest = find(DEFAULT).unwrap().unwrap();
+    entries(&quest, &quest_folder()).unwrap()
 }
 
-fn solution() -> String {
-    "solution".into()
-}
-
-/// The `quest.toml` of a program that passes with a note in the margin: a habit that costs nothing today.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Noted {
-    pub format_version: u32,
-    pub notes: Vec<String>,
-    pub why: String,
-    /// What its files are laid over.
-    #[serde(default = "solution")]
-    pub base: String,
-}
-
-/// The `quest.toml` of a correct program that looks wrong.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Variant {
-    pub format_version: u32,
-    pub looks_wrong: String,
-    pub right_because: String,
-    pub inconclusive: Vec<Id>,
-}
-
-/// The programs in a subfolder of the quest, with their manifests.
-pub fn programs<T: for<'a> Deserialize<'a>>(subfolder: &str) -> BTreeMap<String, T> {
-    let folders = fs::read_dir(quest_folder().join(subfolder)).unwrap().map(|entry| entry.unwrap());
-    folders
-        .map(|folder| {
-            let manifest = folder.path().join("quest.toml");
-            let text =
-                fs::read_to_string(&manifest).unwrap_or_else(|e| panic!("{}: {e}", manifest.display()));
-            let parsed = toml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", manifest.display()));
-            (folder.file_name().into_string().unwrap(), parsed)
-        })
-        .collect()
-}
-
-/// A broken program as a whole: its base (a folder of the quest) with the files that differ laid over it.
-pub fn overlay(name: &str, base: &str) -> TempDir {
-    overlay_of("broken", name, base)
-}
-
-/// The same for a program in another subfolder of the quest.
-pub fn overlay_of(subfolder: &str, name: &str, base: &str) -> TempDir {
-    let whole = tempfile::tempdir().unwrap();
-    lay_over(&quest_folder().join(base), whole.path());
-    lay_over(&quest_folder().join(subfolder).join(name), whole.path());
-    whole
-}
-
-fn lay_over(folder: &Path, whole: &Path) {
-    for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        let copy = whole.join(file.file_name().unwrap());
-        if file.is_dir() {
-            fs::create_dir_all(&copy).unwrap();
-            lay_over(&file, &copy);
-        } else if !file.ends_with("quest.toml") {
-            fs::copy(&file, copy).unwrap();
-        }
+/// Grades a program of the corpus as `quest selfcheck` does, and fails where what comes out is not what must come out.
+pub fn as_declared(entry: &Entry) -> Result<(), String> {
+    let whole = whole(&entry.path).unwrap();
+    let run = check(whole.as_ref().map_or(entry.path.as_path(), Whole::path), None);
+    let ids: Vec<Id> = REGISTRY.iter().map(|requirement| requirement.id()).collect();
+    let row = Row::new(entry, None, Graded::of_run(&run, Duration::ZERO), &ids);
+    if row.mismatches.is_empty() {
+        return Ok(());
     }
+    let wrong: String = row.mismatches.iter().map(|wrong| format!("\n    {}", wrong.what)).collect();
+    Err(format!("\n{}:{wrong}{}", entry.name, not_passed(&run)))
 }
 
 /// Checks a submission; all ids, or only some.
@@ -115,16 +56,6 @@ pub fn check(path: &Path, only: Option<Vec<Id>>) -> Run {
 /// The ids with this outcome.
 pub fn with(run: &Run, outcome: Outcome) -> Vec<Id> {
     run.verdicts.iter().filter(|verdict| verdict.outcome == outcome).map(|verdict| verdict.id).collect()
-}
-
-/// The keys of all notes in the report.
-pub fn notes(run: &Run) -> Vec<&str> {
-    run.verdicts.iter().flat_map(|verdict| &verdict.notes).map(|note| note.key.as_str()).collect()
-}
-
-/// How many bonuses were skipped because the submission does not claim them.
-pub fn unclaimed(run: &Run) -> usize {
-    with(run, Outcome::Skip).iter().filter(|id| id.family() == 'B').count()
 }
 
 /// Everything that was not passed, with its evidence: what a failing test should print.

@@ -10,10 +10,14 @@ QUEST_FLAGS ?=
 # More options for `quest selfcheck`, such as --only-kind variant or --fresh.
 SELFCHECK_FLAGS ?=
 
+# How often `make flaky` grades each program in each of the two ways; more options for `quest flaky`, such as --jobs 2.
+N ?= 10
+FLAKY_FLAGS ?=
+
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 QUEST := $(TARGET)/release/quest
 
-.PHONY: help quest test selfcheck doctor fmt lint clean setup harness
+.PHONY: help quest test selfcheck flaky doctor fmt lint clean setup harness
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +33,9 @@ test: setup ## Run all tests: format, lints, documentation, unit tests, the harn
 
 selfcheck: harness ## Grade the whole corpus against its manifests and write the kill matrix; goes on where it stopped
 	@$(QUEST) selfcheck --also . --out '$(TARGET)/selfcheck' $(SELFCHECK_FLAGS)
+
+flaky: harness ## Grade right and broken programs N times, idle and busy, and count verdicts that change: N=200
+	@$(QUEST) flaky --times '$(N)' --also . --out '$(TARGET)/flaky' $(FLAKY_FLAGS)
 
 doctor: harness ## Say what this machine lacks for the checks, and how to get it
 	@$(QUEST) doctor

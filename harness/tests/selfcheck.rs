@@ -47,14 +47,22 @@ impl Corpus {
     }
 
     fn arguments(&self, programs: &[&str]) -> Vec<String> {
+        self.arguments_of("selfcheck", programs)
+    }
+
+    fn arguments_of(&self, command: &str, programs: &[&str]) -> Vec<String> {
         let (quests, out) = (self.folder.path().display().to_string(), self.out().display().to_string());
-        let fixed = ["selfcheck", "--quests", &quests, "--out", &out];
+        let fixed = [command, "--quests", &quests, "--out", &out];
         fixed.iter().chain(programs).map(|word| (*word).to_owned()).collect()
     }
 
     fn selfcheck(&self, programs: &[&str]) -> assert_cmd::assert::Assert {
+        self.run("selfcheck", programs)
+    }
+
+    fn run(&self, name: &str, programs: &[&str]) -> assert_cmd::assert::Assert {
         let mut command = Command::cargo_bin("quest").unwrap();
-        command.args(self.arguments(programs)).env("TMPDIR", self.temporary.path());
+        command.args(self.arguments_of(name, programs)).env("TMPDIR", self.temporary.path());
         let assert = command.assert();
         assert!(is_empty(self.temporary.path()), "nothing is left");
         assert
@@ -148,6 +156,23 @@ fn a_broken_program_of_a_quest_is_checked_as_a_whole() {
     assert.stdout(
         contains(format!("Checking {path} (C sources)")).and(contains(format!("check {path} --only R1"))),
     );
+}
+
+#[test]
+fn verdicts_that_are_not_as_always_are_counted_and_runs_are_kept() {
+    let corpus = Corpus::new("[\"R1\"]");
+    corpus
+        .run("flaky", &["starter", "--times", "2"])
+        .code(0)
+        .stdout(contains("4 runs, 96 verdicts: 0 not as always"));
+    let kept = fs::read_to_string(corpus.out().join("flaky.json")).unwrap();
+    let again = corpus.run("flaky", &["starter", "--times", "2"]).code(0);
+    again.stdout(contains("4 runs, 96 verdicts: 0 not as always"));
+    assert_eq!(fs::read_to_string(corpus.out().join("flaky.json")).unwrap(), kept);
+    // What the manifest does not allow is a change each time.
+    let changed = contains("CHANGED late, seed 1, idle: R2 fail: ").and(contains("R2  2 of 2"));
+    corpus.run("flaky", &["late", "--times", "1"]).code(1).stdout(changed);
+    corpus.run("flaky", &["late", "--times", "0"]).code(2);
 }
 
 /// A package whose build never ends; its connection tells that it has begun, and the end of it that it is gone.

@@ -1,8 +1,10 @@
 //! The command line of `quest`: one file per subcommand.
 
 mod check;
+mod corpus;
 mod doctor;
 mod exit_code;
+mod flaky;
 mod hint;
 mod list;
 mod output;
@@ -52,6 +54,7 @@ enum Command {
     Hint(hint::Arguments),
     List(list::Arguments),
     Selfcheck(selfcheck::Arguments),
+    Flaky(flaky::Arguments),
     Doctor(doctor::Arguments),
 }
 
@@ -109,6 +112,7 @@ pub fn main() -> process::ExitCode {
         Command::Hint(arguments) => hint::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Selfcheck(arguments) => selfcheck::run(&arguments),
+        Command::Flaky(arguments) => flaky::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     });
     match result {

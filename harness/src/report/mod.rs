@@ -1,5 +1,7 @@
 //! Renderings of a run: one file per format, one line per format in [`FORMATS`].
 
+mod columns;
+pub mod flaky;
 mod json;
 pub mod matrix;
 mod palette;

@@ -5,6 +5,7 @@
 
 mod child;
 mod fingerprint;
+pub mod flaky;
 mod matrix;
 
 pub use child::Grader;

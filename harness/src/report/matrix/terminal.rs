@@ -2,8 +2,14 @@
 
 use super::{Cell, LEGEND, sentences};
 use crate::{
-    model::{Id, Outcome},
-    report::{Look, escape, palette::paint, seconds},
+    model::Outcome,
+    report::{
+        Look,
+        columns::{above, cells},
+        escape,
+        palette::paint,
+        seconds,
+    },
     selfcheck::{Matrix, Row},
 };
 use anstyle::Style;
@@ -33,29 +39,11 @@ pub fn head(matrix: &Matrix, count: usize, look: &Look, out: &mut dyn Write) -> 
         "{verb}{:>VERB$}{verb:#} {count} {programs} of {}, seed {}",
         "Grading", matrix.quest, matrix.seed
     )?;
-    let mut above = String::new();
-    let mut numbers = String::new();
-    let mut last = None;
-    for id in &matrix.ids {
-        let first = last != Some(id.family());
-        if first && last.is_some() {
-            above.push(' ');
-            numbers.push(' ');
-        }
-        above.push(if first { id.family() } else { ' ' });
-        numbers.push(number(*id));
-        last = Some(id.family());
-    }
     let dim = look.palette.dim;
-    for line in [above.trim_end(), &numbers] {
+    for line in above(&matrix.ids) {
         writeln!(out, "{:1$}{dim}{line}{dim:#}", "", VERB + 1 + "[  1.234s] ".len() + NAME + 1)?;
     }
     Ok(())
-}
-
-/// The last digit of an id's number: what stands above its column.
-fn number(id: Id) -> char {
-    id.to_string().chars().last().unwrap_or(' ')
 }
 
 /// One program.
@@ -69,16 +57,10 @@ pub fn row(matrix: &Matrix, row: &Row, look: &Look, out: &mut dyn Write) -> io::
         if right { (row.kind.to_string(), look.palette.good) } else { ("WRONG".into(), look.palette.bad) };
     let time =
         paint(look.palette.dim, format!("[{}]", seconds(Duration::from_millis(row.graded.duration_ms))));
-    let mut cells = String::new();
-    let mut last = None;
-    for id in &matrix.ids {
-        if last.is_some_and(|family| family != id.family()) {
-            cells.push(' ');
-        }
-        last = Some(id.family());
-        let cell = Cell::of(row, *id);
-        cells += &paint(style_of(cell, look), cell.letter);
-    }
+    let cells = cells(&matrix.ids, |id| {
+        let cell = Cell::of(row, id);
+        paint(style_of(cell, look), cell.letter)
+    });
     writeln!(out, "{style}{verb:>VERB$}{style:#} {time} {:<NAME$} {cells}", escape(&row.name))?;
     for mismatch in &row.mismatches {
         words("wrong", &mismatch.what, look, out)?;

@@ -73,4 +73,5 @@ one_test_for_each! {
     rwlock_and_dup "rwlock-and-dup";
     semaphores "semaphores";
     single_file_blocking_push "single-file-blocking-push";
+    two_condvars_timed "two-condvars-timed";
 }

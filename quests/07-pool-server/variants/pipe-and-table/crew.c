@@ -202,7 +202,6 @@ void crew_open(int workers, size_t capacity, long limit_ms)
             abort();
     }
     pthread_barrier_wait(&all_here);
-    pthread_barrier_destroy(&all_here); /* waits itself until the last worker has left it */
 }
 
 bool crew_room(void)
@@ -287,6 +286,7 @@ void crew_close(void)
         pthread_cond_destroy(&slots[i].emptied);
         pthread_mutex_destroy(&slots[i].lock);
     }
+    pthread_barrier_destroy(&all_here); /* not before: the last ones may still have been on their way out of it */
     pthread_key_delete(scratch_key);
     pthread_cond_destroy(&desk.work);
     pthread_mutex_destroy(&desk.lock);

@@ -57,9 +57,11 @@ one_test_for_each! {
     batching "batching";
     c11_threads "c11-threads";
     dynamic_pool "dynamic-pool";
+    pipe_and_table "pipe-and-table";
     ring_per_worker "ring-per-worker";
     rust_std "rust-std";
     rwlock_and_dup "rwlock-and-dup";
     semaphores "semaphores";
     single_file_blocking_push "single-file-blocking-push";
+    two_condvars_timed "two-condvars-timed";
 }

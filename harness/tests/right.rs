@@ -57,6 +57,7 @@ one_test_for_each! {
     batching "batching";
     c11_threads "c11-threads";
     dynamic_pool "dynamic-pool";
+    event_count "event-count";
     pipe_and_table "pipe-and-table";
     ring_per_worker "ring-per-worker";
     rust_std "rust-std";

@@ -17,6 +17,7 @@ use crate::{
     interrupt,
     submission::{
         launch::Launch,
+        port::Port,
         process::{Process, end_orphans_of, inherit_orphans},
     },
 };
@@ -50,7 +51,7 @@ pub struct PlainServer {
     end: Option<End>,
     /// Who talks to it.
     pub clients: Clients,
-    port: u16,
+    port: Port,
     bell: Bell,
     dir: TempDir,
 }
@@ -61,7 +62,7 @@ impl PlainServer {
     /// # Errors
     ///
     /// When the harness cannot start it.
-    pub fn launch(program: &Path, args: &[String], port: u16) -> Result<Self, HarnessError> {
+    pub fn launch(program: &Path, args: &[String], port: Port) -> Result<Self, HarnessError> {
         Self::start(program, args, port, true)
     }
 
@@ -70,12 +71,12 @@ impl PlainServer {
     /// # Errors
     ///
     /// As [`PlainServer::launch`].
-    pub fn launch_alone(program: &Path, args: &[String], port: u16) -> Result<Self, HarnessError> {
+    pub fn launch_alone(program: &Path, args: &[String], port: Port) -> Result<Self, HarnessError> {
         inherit_orphans();
         Self::start(program, args, port, false)
     }
 
-    fn start(program: &Path, args: &[String], port: u16, guarded: bool) -> Result<Self, HarnessError> {
+    fn start(program: &Path, args: &[String], port: Port, guarded: bool) -> Result<Self, HarnessError> {
         let dir = tempfile::Builder::new()
             .prefix("quest-run-")
             .tempdir()
@@ -88,7 +89,7 @@ impl PlainServer {
         let mut process = launch.spawn()?;
         let tracer = guarded.then(|| Tracer::seize(process.pid())).transpose()?;
         process.go()?;
-        Ok(Self { process, tracer, end: None, clients: Clients::new(port), port, bell, dir })
+        Ok(Self { process, tracer, end: None, clients: Clients::new(port.number()), port, bell, dir })
     }
 
     /// How it ended.
@@ -175,7 +176,7 @@ impl PlainServer {
     /// As [`PlainServer::until`].
     pub fn connect(&mut self, deadline: Duration) -> Result<ClientId, Trouble> {
         let id = self.clients.connect()?;
-        let port = self.port;
+        let port = self.port.number();
         let begun = Instant::now();
         self.until(deadline, |server| server.clients.get(id).link() != Link::Connecting)?;
         while self.end().is_none() && backlog(port) > 0 && begun.elapsed() < stretched(deadline) {

@@ -5,10 +5,12 @@ use crate::{
     error::Trouble,
     probes::{
         machine::stretched,
+        proc::time_without_processor,
         session::{Session, Settled, Setup, Snapshot, Wait},
         tracer::syscalls::Class,
     },
 };
+use nix::unistd::gettid;
 use std::{collections::BTreeMap, time::Duration};
 
 /// How long a server that does not sleep for good is watched.
@@ -56,6 +58,7 @@ pub fn look(session: &mut Session) -> Result<Look, Trouble> {
     let before = session.snapshot();
     let from = session.tracer.events().len();
     let begun = session.tracer.now();
+    let delayed = delay(session.tracer.main());
     if matches!(settled, Settled::AtRest(_)) {
         // A server that sleeps for good says so at once; only one that wakes by itself is watched.
         if let Wait::Stalled(_) =
@@ -66,8 +69,11 @@ pub fn look(session: &mut Session) -> Result<Look, Trouble> {
     } else {
         session.until(WINDOW, |session| session.tracer.now() - begun >= stretched(WINDOW))?;
     }
-    let seconds = (session.tracer.now() - begun).as_secs_f64();
     let main = session.tracer.main();
+    // Time in which nobody gave the loop, or the tracer that has to let it go on, a processor says nothing about either.
+    let elapsed = session.tracer.now() - begun;
+    let seconds =
+        elapsed.saturating_sub(delay(main).saturating_sub(delayed)).max(elapsed / 100).as_secs_f64();
     let calls =
         || session.tracer.events()[from..].iter().filter_map(|event| Some((event.tid, event.call()?)));
     let turns = calls().filter(|(tid, call)| *tid == main && call.class == Class::EpollWait).count();
@@ -80,6 +86,11 @@ pub fn look(session: &mut Session) -> Result<Look, Trouble> {
         vain: vain as f64 / seconds,
         cpu: used.as_secs_f64() / seconds,
     })
+}
+
+/// How long this thread of the server and the calling thread have been ready to run without a processor.
+fn delay(tid: i32) -> Duration {
+    time_without_processor(tid) + time_without_processor(gettid().as_raw())
 }
 
 /// The call that a thread has made most often since `from`: `main thread (tid 7): epoll_wait at server.c:50 (run), 5000

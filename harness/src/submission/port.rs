@@ -1,10 +1,13 @@
-//! A port that is really free.
+//! A port that is really free, and stays so for as long as somebody needs it.
 
 use crate::error::HarnessError;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, socket};
+use nix::{
+    errno::Errno,
+    sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, UnixAddr, bind, socket},
+};
 use std::{
     ops::Range,
-    os::fd::AsRawFd,
+    os::fd::{AsRawFd, OwnedFd},
     sync::atomic::{AtomicU16, Ordering},
 };
 
@@ -12,14 +15,39 @@ use std::{
 /// can take the port between the end of a server and its start again.
 const PORTS: Range<u16> = 12_000..32_000;
 
+/// A port that no other harness on this machine picks until this is dropped.
+#[derive(Debug)]
+pub struct Port {
+    number: u16,
+    /// A name that only one socket can have: who binds it has the port. It goes away with the process, whatever happens.
+    _name: Option<OwnedFd>,
+}
+
+impl Port {
+    /// This port, whoever has it: that of a server which has ended, and starts again.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no descriptor left.
+    pub fn given(number: u16) -> Result<Self, HarnessError> {
+        Ok(reserve(number)?.unwrap_or(Self { number, _name: None }))
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+}
+
 /// Picks a port on which nobody listens and which no connection still occupies.
 ///
-/// Between the pick and the server's bind somebody else may take it; whoever launches must notice and pick again.
+/// Between the pick and the server's bind somebody who is no harness may take it; whoever launches must notice and pick
+/// again.
 ///
 /// # Errors
 ///
 /// When hundreds of tries in a row find none.
-pub fn pick() -> Result<u16, HarnessError> {
+pub fn pick() -> Result<Port, HarnessError> {
     const TRIES: usize = 500;
     // Processes start at different places, so that two harnesses on one machine rarely meet.
     static NEXT: AtomicU16 = AtomicU16::new(0);
@@ -28,11 +56,24 @@ pub fn pick() -> Result<u16, HarnessError> {
     for _ in 0..TRIES {
         let step = NEXT.fetch_add(1, Ordering::Relaxed) % span;
         let port = PORTS.start + (u32::from(start) + u32::from(step)).rem_euclid(u32::from(span)) as u16;
-        if is_free(port)? {
+        if let Some(port) = reserve(port)?.filter(|_| is_free(port).unwrap_or(false)) {
             return Ok(port);
         }
     }
     Err(HarnessError::Broken(format!("no free port among {TRIES} between {} and {}", PORTS.start, PORTS.end)))
+}
+
+/// The port, unless another harness has it; see unix(7), abstract socket addresses.
+fn reserve(number: u16) -> Result<Option<Port>, HarnessError> {
+    let refused = |e| HarnessError::system("reserve a port", e);
+    let name =
+        socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).map_err(refused)?;
+    let address = UnixAddr::new_abstract(format!("quest-port-{number}").as_bytes()).map_err(refused)?;
+    match bind(name.as_raw_fd(), &address) {
+        Ok(()) => Ok(Some(Port { number, _name: Some(name) })),
+        Err(Errno::EADDRINUSE) => Ok(None),
+        Err(e) => Err(refused(e)),
+    }
 }
 
 /// Whether a server could bind the port: on every address, and without `SO_REUSEADDR`, which it may not set.
@@ -50,7 +91,16 @@ mod tests {
     #[test]
     fn a_picked_port_can_be_bound_and_is_not_picked_twice() {
         let first = pick().unwrap();
-        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first)).unwrap();
-        assert_ne!(pick().unwrap(), first);
+        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first.number())).unwrap();
+        assert_ne!(pick().unwrap().number(), first.number());
+    }
+
+    #[test]
+    fn a_port_is_one_harnesss_until_it_is_dropped() {
+        let port = pick().unwrap();
+        let number = port.number();
+        assert!(reserve(number).unwrap().is_none());
+        drop(port);
+        assert!(reserve(number).unwrap().is_some());
     }
 }

@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn nobody_listening_is_refused() {
         let port = crate::submission::port::pick().unwrap();
-        let mut clients = Clients::new(port);
+        let mut clients = Clients::new(port.number());
         let id = clients.connect().unwrap();
         pump_until(&mut clients, |clients| clients.get(id).link() != Link::Connecting);
         assert_eq!(clients.get(id).link(), Link::Refused);

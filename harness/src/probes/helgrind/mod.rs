@@ -7,7 +7,7 @@ pub use xml::{Access, Frame, Race};
 use super::plain::PlainServer;
 use crate::{
     error::HarnessError,
-    submission::{Program, launch::nobody_forks},
+    submission::{Program, launch::nobody_forks, port::Port},
 };
 use std::{
     fs,
@@ -33,7 +33,7 @@ impl Helgrind {
     /// # Errors
     ///
     /// When Valgrind is not there or cannot be started.
-    pub fn launch(program: &Program, args: &[String], port: u16) -> Result<Self, HarnessError> {
+    pub fn launch(program: &Program, args: &[String], port: Port) -> Result<Self, HarnessError> {
         let valgrind =
             find("valgrind").ok_or_else(|| HarnessError::Broken("valgrind is not installed".to_owned()))?;
         let report = tempfile::Builder::new()

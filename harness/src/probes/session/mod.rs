@@ -24,7 +24,7 @@ use super::{
 use crate::{
     error::{HarnessError, Trouble},
     model::Finding,
-    submission::process::Process,
+    submission::{port::Port, process::Process},
 };
 use nix::{
     errno::Errno,
@@ -44,7 +44,7 @@ pub struct Session {
     pub tracer: Tracer,
     /// Who talks to the server.
     pub clients: Clients,
-    port: u16,
+    port: Port,
     bell: Bell,
     watch: watch::Watch,
     scan: scan::Scan,
@@ -56,7 +56,7 @@ pub struct Session {
 impl Session {
     /// The port that the server listens on.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// How many connections may wait to be accepted, as the server told listen(2).

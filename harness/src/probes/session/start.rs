@@ -15,7 +15,11 @@ use crate::{
             thread::Role,
         },
     },
-    submission::{Program, launch::Launch, port},
+    submission::{
+        Program,
+        launch::Launch,
+        port::{self, Port},
+    },
 };
 use std::time::Duration;
 
@@ -121,7 +125,7 @@ impl Session {
     }
 
     fn spawn(program: &Program, setup: &Setup) -> Result<Self, Trouble> {
-        let port = setup.port.map_or_else(port::pick, Ok)?;
+        let port = setup.port.map_or_else(port::pick, Port::given)?;
         let dir = tempfile::Builder::new()
             .prefix("quest-run-")
             .tempdir()
@@ -133,7 +137,7 @@ impl Session {
         let filter = tracer::filter()?;
         let mut process = Launch {
             program: program.executable(),
-            args: &setup.args(port),
+            args: &setup.args(port.number()),
             env: &env,
             dir: dir.path(),
             filter: Some(&filter),
@@ -145,7 +149,7 @@ impl Session {
         Ok(Self {
             process,
             tracer,
-            clients: Clients::new(port),
+            clients: Clients::new(port.number()),
             port,
             bell,
             watch: watch::Watch::new(),
@@ -163,7 +167,7 @@ impl Session {
     }
 
     fn listens(&self) -> bool {
-        self.listeners().any(|port| port == self.port)
+        self.listeners().any(|port| port == self.port.number())
     }
 
     /// The ports on which it listens.
@@ -177,7 +181,7 @@ impl Session {
             let elsewhere = self.listeners().next();
             let what = elsewhere.map_or_else(
                 || "does not listen".to_owned(),
-                |port| format!("listens on port {port} and not on PORT, which is {},", self.port),
+                |port| format!("listens on port {port} and not on PORT, which is {},", self.port.number()),
             );
             return Err(self.not_ready(&what, listening));
         }

@@ -1,7 +1,8 @@
 //! The corpus of a quest: programs that are right, and programs with one mistake each, whose manifests say what they must
 //! fail. It is what proves the checks.
 //!
-//! A program in `broken/` or `noted/` holds only the files that differ from another folder of the quest, its base.
+//! A program in `broken/` or `noted/` holds only the files that differ from another folder of the quest, its base; so may one in
+//! `variants/`.
 
 mod whole;
 
@@ -161,8 +162,13 @@ struct Variant {
     inconclusive: Vec<Id>,
 }
 
+/// The base of a program that names none, where it has to have one.
+fn usual() -> PathBuf {
+    "solution".into()
+}
+
 /// What stands in the manifest of a folder beside `format_version` and `base`, and the base: a folder of the quest.
-fn manifest<T: DeserializeOwned>(folder: &Path) -> Result<(T, PathBuf), HarnessError> {
+fn manifest<T: DeserializeOwned>(folder: &Path) -> Result<(T, Option<PathBuf>), HarnessError> {
     let file = folder.join("quest.toml");
     let text = fs::read_to_string(&file).map_err(reading(&file))?;
     let wrong = |what: &str| HarnessError::Broken(format!("{}: {what}", file.display()));
@@ -171,12 +177,9 @@ fn manifest<T: DeserializeOwned>(folder: &Path) -> Result<(T, PathBuf), HarnessE
     if version != Some(super::FORMAT_VERSION) {
         return Err(wrong("format_version is not 1, and this harness understands no other"));
     }
-    let base = match table.remove("base") {
-        Some(base) => PathBuf::from(base.as_str().unwrap_or_default()),
-        None => PathBuf::from("solution"),
-    };
+    let base = table.remove("base").map(|base| PathBuf::from(base.as_str().unwrap_or_default()));
     let inside = |part| matches!(part, Component::Normal(_));
-    if base.as_os_str().is_empty() || !base.components().all(inside) {
+    if base.iter().any(|base| base.as_os_str().is_empty() || !base.components().all(inside)) {
         return Err(wrong("`base` is a folder of the quest, such as \"solution\""));
     }
     Ok((T::deserialize(table).map_err(|e| wrong(&e.to_string()))?, base))
@@ -216,7 +219,7 @@ fn entry(kind: Kind, name: String, path: PathBuf, quest: &Path) -> Result<Entry,
     match kind {
         Kind::Broken => {
             let (Broken { fails, inconclusive, why, rarity }, base) = manifest(&path)?;
-            let base = Some(quest.join(base));
+            let base = Some(quest.join(base.unwrap_or_else(usual)));
             entry = Entry { fails, inconclusive, why, rarity: Some(rarity), base, ..entry };
             if entry.fails.is_empty() || !entry.fails.is_sorted() {
                 return Err(wrong("`fails` lists at least one id, in order"));
@@ -224,14 +227,15 @@ fn entry(kind: Kind, name: String, path: PathBuf, quest: &Path) -> Result<Entry,
         }
         Kind::Noted => {
             let (Noted { notes, why }, base) = manifest(&path)?;
-            entry = Entry { notes, why, base: Some(quest.join(base)), ..entry };
+            entry = Entry { notes, why, base: Some(quest.join(base.unwrap_or_else(usual))), ..entry };
             if entry.notes.is_empty() {
                 return Err(wrong("`notes` lists at least one key"));
             }
         }
         _ => {
-            let Variant { looks_wrong, right_because, inconclusive } = manifest(&path)?.0;
-            entry = Entry { why: right_because, inconclusive, ..entry };
+            let (Variant { looks_wrong, right_because, inconclusive }, base) = manifest(&path)?;
+            let base = base.map(|base| quest.join(base));
+            entry = Entry { why: right_because, inconclusive, base, ..entry };
             if looks_wrong.is_empty() {
                 return Err(wrong("`looks_wrong` is a sentence"));
             }

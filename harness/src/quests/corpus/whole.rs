@@ -1,6 +1,6 @@
 //! A program of the corpus as a whole: its base with the files that differ laid over it.
 
-use super::{manifest, reading};
+use super::{manifest, reading, usual};
 use crate::error::HarnessError;
 use std::{ffi::OsStr, fs, path::Path};
 use tempfile::TempDir;
@@ -18,8 +18,8 @@ impl Whole {
 
 /// The whole of a program of which this folder holds only what differs from its base; `None` for any other path.
 ///
-/// It is one only where it lies in the folder `broken` or `noted` of a quest: what is handed in elsewhere is taken as it is,
-/// whatever files are in it.
+/// It is one only where it lies in the folder `broken`, `noted` or `variants` of a quest: what is handed in elsewhere is taken
+/// as it is, whatever files are in it.
 ///
 /// # Errors
 ///
@@ -27,11 +27,16 @@ impl Whole {
 pub fn whole(path: &Path) -> Result<Option<Whole>, HarnessError> {
     let Ok(path) = path.canonicalize() else { return Ok(None) };
     let subfolder = path.parent().filter(|parent| {
-        ["broken", "noted"].map(OsStr::new).contains(&parent.file_name().unwrap_or_default())
+        ["broken", "noted", "variants"].map(OsStr::new).contains(&parent.file_name().unwrap_or_default())
     });
     let quest = subfolder.and_then(Path::parent).filter(|quest| quest.join("quest.toml").is_file());
     let (Some(quest), true) = (quest, path.join("quest.toml").is_file()) else { return Ok(None) };
-    let (_, base) = manifest::<toml::Table>(&path)?;
+    let base = match manifest::<toml::Table>(&path)?.1 {
+        Some(base) => base,
+        // A right program that looks wrong is whole unless it says what it stands on.
+        None if path.parent().is_some_and(|parent| parent.ends_with("variants")) => return Ok(None),
+        None => usual(),
+    };
     let whole = tempfile::Builder::new()
         .prefix("quest-whole-")
         .tempdir()

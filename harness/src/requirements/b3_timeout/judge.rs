@@ -1,18 +1,20 @@
 //! Judges what the clients of the scenario saw.
 
-use super::{Client, EXPECTED, GRAIN, LIMIT, Next, Observation, Role, TIMED_OUT};
+use super::{Client, EXPECTED, GRAIN, Next, Observation, Role, TIMED_OUT};
 use crate::{
     model::Finding,
     requirements::common::{Ended, is_result, not_yet, shown},
 };
 use std::time::Duration;
 
-fn too_early(took: Duration) -> bool {
-    took + GRAIN < LIMIT
+impl Observation {
+    fn too_early(&self, took: Duration) -> bool {
+        took + GRAIN < self.limit
+    }
 }
 
 pub(super) fn judge(o: &Observation) -> Finding {
-    if let Some(took) = o.fast.iter().find(|took| too_early(**took)) {
+    if let Some(took) = o.fast.iter().find(|took| o.too_early(**took)) {
         return Finding::fail(
             EXPECTED,
             format!(
@@ -135,7 +137,7 @@ fn judge_early(o: &Observation, client: &Client) -> Option<Finding> {
             format!("{who} got {} while its worker was held", shown(line)),
             "the answer is `ERROR: timeout`",
         ),
-        (Role::Held, Some(_)) if client.took.is_some_and(too_early) => fail(
+        (Role::Held, Some(_)) if client.took.is_some_and(|took| o.too_early(took)) => fail(
             format!(
                 "{who} got its timeout {} ms after it asked",
                 client.took.unwrap_or_default().as_millis()
@@ -196,13 +198,16 @@ fn judge_late(o: &Observation, client: &Client) -> Option<Finding> {
             )),
         };
     };
-    if line == TIMED_OUT && client.role != Role::Held && client.after_release.is_some_and(too_early) {
+    if line == TIMED_OUT
+        && client.role != Role::Held
+        && client.after_release.is_some_and(|after| o.too_early(after))
+    {
         return fail(
             format!("{who} got a timeout as soon as a worker took its task"),
             "the time runs from the moment at which a worker takes the task, not from the push",
         );
     }
-    if line == TIMED_OUT && client.after_release.is_some_and(|after| !too_early(after)) {
+    if line == TIMED_OUT && client.after_release.is_some_and(|after| !o.too_early(after)) {
         return Some(Finding::inconclusive(
             EXPECTED,
             "tasks that nobody held up took longer than the limit",
@@ -252,6 +257,8 @@ mod tests {
 
     fn right() -> Observation {
         Observation {
+            limit: Duration::from_millis(120),
+            staggered: true,
             fast: Vec::new(),
             held: (4, 4),
             timeouts: Ended::Reached,
@@ -311,7 +318,7 @@ mod tests {
         // Clocks tick.
         assert_eq!(with(0, Client { took: Some(Duration::from_millis(112)), ..early }), Outcome::Pass);
         assert_eq!(outcome(|o| o.fast.push(Duration::from_millis(3))), Outcome::Fail);
-        assert_eq!(outcome(|o| o.fast.push(LIMIT)), Outcome::Inconclusive);
+        assert_eq!(outcome(|o| o.fast.push(o.limit)), Outcome::Inconclusive);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Holds every worker for longer than the limit, with clients behind them that ask, wait, leave and come.
 
 use super::{
-    Client, GRAIN, LIMIT, Observation, Role, TIMED_OUT,
+    Client, GRAIN, Observation, Role, TIMED_OUT,
     others::{next, unlimited},
 };
 use crate::{
@@ -47,12 +47,12 @@ struct Cast {
 }
 
 /// `None` if the server refuses the limit.
-pub(super) fn observe(context: &Context<'_>) -> Result<Option<Observation>, Trouble> {
-    let setup = Setup { timeout_ms: Some(LIMIT.as_millis() as u32), ..Setup::new(WORKERS, 64) };
+pub(super) fn observe(context: &Context<'_>, limit: Duration) -> Result<Option<Observation>, Trouble> {
+    let setup = Setup { timeout_ms: Some(limit.as_millis() as u32), ..Setup::new(WORKERS, 64) };
     let Some(mut session) = Session::launch_unless_refused(context.program, &setup)? else { return Ok(None) };
     let (fast, alone) = alone(&mut session)?;
     if fast.is_empty() {
-        let seen = scene(&mut session, &alone)?;
+        let seen = scene(&mut session, &alone, limit)?;
         // One server at a time.
         drop(session);
         let well = [seen.timeouts, seen.end].iter().all(|end| *end == Ended::Reached);
@@ -62,12 +62,14 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Option<Observation>, Trou
         let next = next(context)?;
         return Ok(Some(Observation { next, unlimited: unlimited(context)?, ..seen }));
     }
-    Ok(Some(unheld(0, fast)))
+    Ok(Some(unheld(limit, 0, fast)))
 }
 
 /// There is nothing to see: the workers could not be held, or the machine is too slow.
-fn unheld(held: usize, fast: Vec<Duration>) -> Observation {
+fn unheld(limit: Duration, held: usize, fast: Vec<Duration>) -> Observation {
     Observation {
+        limit,
+        staggered: false,
         fast,
         held: (held, WORKERS),
         timeouts: Ended::Reached,
@@ -131,12 +133,12 @@ pub(super) fn answers(session: &Session, id: ClientId, before: usize) -> Vec<Vec
     session.clients.get(id).lines().iter().skip(before).map(|line| line.to_vec()).collect()
 }
 
-fn scene(session: &mut Session, alone: &[Vec<u8>]) -> Result<Observation, Trouble> {
+fn scene(session: &mut Session, alone: &[Vec<u8>], limit: Duration) -> Result<Observation, Trouble> {
     let ids = session.connect_many(5)?;
     // A connection's first request is not the only one that may take long.
     let _ = session.ask(ids[0], &good(0))?;
     // A clock that was wound for the first task and never again shows now.
-    let_pass(session, LIMIT / 2)?;
+    let_pass(session, limit / 2)?;
     session.settle()?;
     let workers = session.tracer.alive_workers().count();
     session.tracer.arm_mid_task();
@@ -169,8 +171,9 @@ fn scene(session: &mut Session, alone: &[Vec<u8>]) -> Result<Observation, Troubl
     let held = if held_before_results(&held) && !held_without_work(session) { held.len() } else { 0 };
 
     if held < WORKERS {
-        return Ok(unheld(held, Vec::new()));
+        return Ok(unheld(limit, held, Vec::new()));
     }
+    let staggered = cast[1].sent.duration_since(cast[0].sent) + GRAIN < limit / 2;
     let owed: Vec<(ClientId, usize)> =
         cast.iter().filter(|it| it.role == Role::Held).map(|it| (it.id, it.before)).collect();
     let wait = session.until_patiently(LONGEST, PATIENCE, |session| {
@@ -182,8 +185,8 @@ fn scene(session: &mut Session, alone: &[Vec<u8>]) -> Result<Observation, Troubl
     })?;
     if wait.reached() {
         // What waits in the queue is to have been there for longer than the limit, too.
-        let waited = cast.last().map_or(LIMIT, |it| it.sent.elapsed());
-        let_pass(session, (LIMIT + 3 * GRAIN).saturating_sub(waited))?;
+        let waited = cast.last().map_or(limit, |it| it.sent.elapsed());
+        let_pass(session, (limit + 3 * GRAIN).saturating_sub(waited))?;
     }
     session.settle()?;
     for it in &mut cast {
@@ -260,6 +263,8 @@ fn scene(session: &mut Session, alone: &[Vec<u8>]) -> Result<Observation, Troubl
         })
         .collect();
     Ok(Observation {
+        limit,
+        staggered,
         fast: Vec::new(),
         held: (held, WORKERS),
         timeouts: Ended::from(&wait),

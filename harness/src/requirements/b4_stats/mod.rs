@@ -50,9 +50,9 @@ struct Observation {
     unheld: Option<Unheld>,
     /// STATS sent between other requests on one connection.
     between: Option<Between>,
-    /// With every worker at work for a long time (`spin`): the most that STATS told. Asked only if fewer were told while
-    /// workers were held; `None` also if the server does not know `spin`.
-    spinning: Option<u64>,
+    /// With every worker at work for a long time (`spin`): how many STATS tells are active, and how many tasks wait. Asked only if
+    /// fewer were told active while workers were held; `None` also if the server does not know `spin`.
+    spinning: Option<(u64, u64)>,
     /// Text like any other that was answered as if it were STATS.
     look_alike: Option<&'static str>,
     /// Something that other requirements judge went wrong, and the numbers mean nothing.
@@ -205,10 +205,16 @@ fn judge_one(o: &Observation, asked: &Asked) -> Option<Finding> {
     }
     let wrong = told.differences(&asked.right[0]);
     // A worker is held where it has just taken its task. Whoever counts it a moment later is right in a long computation.
-    let lags = wrong == ["active_workers"] && told.active < asked.right[0].active;
-    if lags {
+    let right_now = asked.right[0];
+    let uncounted = wrong == ["active_workers"] && told.active < right_now.active;
+    // Nor has it taken one yet where what it woke for only says that there is something to take.
+    let untaken = !wrong.contains(&"completed")
+        && !wrong.contains(&"errors")
+        && told.active < right_now.active
+        && told.active + told.depth == right_now.active + right_now.depth;
+    if uncounted || untaken {
         match o.spinning {
-            Some(most) if most == asked.right[0].active => return None,
+            Some((active, waiting)) if active == right_now.active && waiting == 0 => return None,
             Some(_) => {}
             None => {
                 return Some(Finding::inconclusive(
@@ -380,8 +386,26 @@ mod tests {
             o.spinning = spinning;
         };
         assert_eq!(outcome(|o| late(o, None)), Outcome::Inconclusive);
-        assert_eq!(outcome(|o| late(o, Some(3))), Outcome::Pass);
-        assert_eq!(outcome(|o| late(o, Some(0))), Outcome::Fail);
+        assert_eq!(outcome(|o| late(o, Some((3, 0)))), Outcome::Pass);
+        assert_eq!(outcome(|o| late(o, Some((3, 2)))), Outcome::Fail);
+        assert_eq!(outcome(|o| late(o, Some((0, 0)))), Outcome::Fail);
+    }
+
+    #[test]
+    fn a_worker_that_has_only_heard_of_a_task_has_none_yet() {
+        let told = |answer: &'static str, spinning| {
+            outcome(|o| {
+                o.asked[1].right = vec![Line { depth: 4, active: 3, completed: 1, errors: 0 }];
+                o.asked[1].answer = Some(answer.as_bytes().to_vec());
+                o.spinning = spinning;
+            })
+        };
+        let none = "STATS queue_depth=7 active_workers=0 completed=1 errors=0";
+        assert_eq!(told(none, Some((3, 0))), Outcome::Pass);
+        assert_eq!(told(none, Some((0, 3))), Outcome::Fail);
+        assert_eq!(told(none, None), Outcome::Inconclusive);
+        let lost = "STATS queue_depth=6 active_workers=0 completed=1 errors=0";
+        assert_eq!(told(lost, Some((3, 0))), Outcome::Fail);
     }
 
     #[test]

@@ -246,8 +246,8 @@ fn lags(o: &Observation) -> bool {
     })
 }
 
-/// Every worker at work for a long time, as far as can be told: how many STATS calls active then.
-fn spin(session: &mut Session, asks: ClientId) -> Result<Option<u64>, Trouble> {
+/// Every worker at work for a long time, as far as can be told: how many STATS calls active then, and how many tasks wait.
+fn spin(session: &mut Session, asks: ClientId) -> Result<Option<(u64, u64)>, Trouble> {
     let ids = session.connect_many(WORKERS)?;
     session.settle()?;
     let used = |session: &Session| -> Vec<Duration> {
@@ -265,7 +265,7 @@ fn spin(session: &mut Session, asks: ClientId) -> Result<Option<u64>, Trouble> {
         all_at_work || answered(session)
     })?;
     let told = session.ask(asks, b"STATS\n")?.ok().as_deref().and_then(Line::parse);
-    Ok(told.filter(|_| !answered(session)).map(|told| told.active))
+    Ok(told.filter(|_| !answered(session)).map(|told| (told.active, told.depth)))
 }
 
 /// Where there is a time limit: a timeout is an error, and the late result counts nowhere.

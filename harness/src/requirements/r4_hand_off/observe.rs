@@ -4,6 +4,7 @@ use super::{CLIENTS, Eventfd, Observation, WORKERS};
 use crate::{
     error::Trouble,
     probes::{
+        clients::ClientId,
         session::{Session, Settled, Setup},
         tracer::{
             At,
@@ -40,7 +41,7 @@ pub(super) fn observe(context: &Context<'_>) -> Result<Observation, Trouble> {
     let answered_early = answered(&session);
     let early = ids.iter().find(|id| session.clients.get(**id).answers() > 0);
     let early_sender = early.map(|id| session.sent_by(*id)).unwrap_or_default();
-    let silent = release_one_by_one(&mut session, &idle, armed)?;
+    let silent = release_one_by_one(&mut session, &idle, armed, &ids)?;
     session.tracer.release_all()?;
     let wait = wait_for_answers(&mut session, &ids, 1)?;
     // The last worker may still be about to write its eventfd, and the main thread to read it.
@@ -66,10 +67,13 @@ fn release_one_by_one(
     session: &mut Session,
     idle: &BTreeMap<i32, Waiting>,
     armed: usize,
+    ids: &[ClientId],
 ) -> Result<Vec<String>, Trouble> {
     let mut silent = Vec::new();
     for (tid, at) in session.tracer.held() {
         let before = session.tracer.events().len();
+        // What it woke for may only have said that there is something to take: with everybody answered it has nothing.
+        let owed = ids.iter().any(|id| session.clients.get(*id).answers() == 0);
         session.tracer.release(tid)?;
         let settled = session.settle()?;
         // Who computes under the queue's lock has announced its result when it releases that, and was not held before.
@@ -82,7 +86,7 @@ fn release_one_by_one(
         let waiting = session.tracer.thread(tid).and_then(|thread| thread.waiting);
         let is_done = waiting.is_some() && waiting.as_ref() == idle.get(&tid);
         // Elsewhere than mid-task it may have announced its result before it was held.
-        if at == At::Release && matches!(settled, Settled::AtRest(_)) && is_done && !rang {
+        if at == At::Release && matches!(settled, Settled::AtRest(_)) && is_done && owed && !rang {
             silent.push(session.tracer.name(tid));
         }
     }

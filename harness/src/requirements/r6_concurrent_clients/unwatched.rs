@@ -62,7 +62,7 @@ pub(super) fn differs(
 
 fn observe(context: &Context<'_>, backlog: u64) -> Result<Observation, Trouble> {
     let port = port::pick()?;
-    let args = Setup::new(WORKERS, CAPACITY).args(port);
+    let args = Setup::new(WORKERS, CAPACITY).args(port.number());
     let mut server = PlainServer::launch_alone(context.program.executable(), &args, port)?;
     let mut seen = Observation { end: None, late: false, answers: Vec::new(), threads: 0 };
     if let Some(first) = server.connect_when_it_listens(DEADLINE)? {

@@ -19,7 +19,7 @@ use nix::sys::signal::Signal;
 pub(super) fn observe(context: &Context<'_>, inside: Inside) -> Result<Observation, Trouble> {
     let backlog = inside.backlog;
     let port = port::pick()?;
-    let args = Setup::new(WORKERS, 64).args(port);
+    let args = Setup::new(WORKERS, 64).args(port.number());
     let mut helgrind = Helgrind::launch(context.program, &args, port)?;
     let mut observation = Observation::before(inside);
     if helgrind.server.connect_when_it_listens(helgrind::DEADLINE)?.is_none() {

@@ -153,10 +153,12 @@ fn scene(session: &mut Session, alone: &[Vec<u8>], limit: Duration) -> Result<Ob
         cast.push(Cast { id, who, role, sent, before, last, early: Vec::new() });
         Ok(())
     };
+    let begun = Instant::now();
     enter(session, ids[0], "the client that goes on after its timeout", Role::Held, &good(40), Some(0))?;
     // Each has a time of its own: when that of the first is over, the others have had a good part of theirs.
     let_pass(session, STAGGER)?;
     enter(session, ids[2], "the client that leaves after its timeout", Role::Held, &good(42), None)?;
+    let staggered = begun.elapsed() + GRAIN < limit / 2;
     // The fourth leaves before its time is over, and somebody else gets its number.
     session.clients.send(ids[3], &good(43));
     hold_one_more(session)?;
@@ -173,7 +175,6 @@ fn scene(session: &mut Session, alone: &[Vec<u8>], limit: Duration) -> Result<Ob
     if held < WORKERS {
         return Ok(unheld(limit, held, Vec::new()));
     }
-    let staggered = cast[1].sent.duration_since(cast[0].sent) + GRAIN < limit / 2;
     let owed: Vec<(ClientId, usize)> =
         cast.iter().filter(|it| it.role == Role::Held).map(|it| (it.id, it.before)).collect();
     let wait = session.until_patiently(LONGEST, PATIENCE, |session| {

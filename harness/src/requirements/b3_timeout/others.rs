@@ -14,8 +14,9 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 
-/// The limit of the first.
-const LIMIT: Duration = Duration::from_millis(40);
+/// The limit of the first; the longer ones are for a machine on which a task is given up before its worker is held.
+const LIMITS: [Duration; 3] =
+    [Duration::from_millis(40), Duration::from_millis(160), Duration::from_millis(640)];
 
 /// Much longer than anybody waits for its timeout.
 const SPIN: &[u8] = b"spin 9000\n";
@@ -25,7 +26,17 @@ const UNLIMITED: Duration = Duration::from_millis(1200);
 
 /// `None` if the first task was not given up, which is judged already, or the worker could not be held.
 pub(super) fn next(context: &Context<'_>) -> Result<Option<Next>, Trouble> {
-    let setup = Setup { timeout_ms: Some(LIMIT.as_millis() as u32), ..Setup::new(1, 16) };
+    for limit in LIMITS {
+        let next = next_with(context, limit)?;
+        if next.is_some() {
+            return Ok(next);
+        }
+    }
+    Ok(None)
+}
+
+fn next_with(context: &Context<'_>, limit: Duration) -> Result<Option<Next>, Trouble> {
+    let setup = Setup { timeout_ms: Some(limit.as_millis() as u32), ..Setup::new(1, 16) };
     let Some(mut session) = Session::launch_unless_refused(context.program, &setup)? else { return Ok(None) };
     let id = session.connect()?;
     session.settle()?;
@@ -44,7 +55,7 @@ pub(super) fn next(context: &Context<'_>) -> Result<Option<Next>, Trouble> {
     Ok(Some(Next {
         answer: answers(&session, id, 1).into_iter().next(),
         after: at.unwrap_or_else(Instant::now).saturating_duration_since(begun),
-        limit: LIMIT,
+        limit,
         end: Ended::from(&wait),
         doing: stuck(&wait),
     }))

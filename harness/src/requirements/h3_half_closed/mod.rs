@@ -51,23 +51,57 @@ impl When {
 struct Case {
     requests: usize,
     when: When,
-    /// A last line without its newline follows, which is no request.
-    unfinished: bool,
+    tail: Tail,
+}
+
+/// What follows behind the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tail {
+    /// Nothing.
+    None,
+    /// A last line without its newline, which is no request.
+    Unfinished,
+    /// 1025 bytes without a newline, which get an error of their own.
+    TooLong,
+}
+
+impl Tail {
+    fn words(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Unfinished => " and a line without its newline",
+            Self::TooLong => " and a line that is too long",
+        }
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Unfinished => b"no newline".to_vec(),
+            Self::TooLong => vec![b'x'; 1025],
+        }
+    }
+
+    /// What it is answered.
+    fn answer(self) -> Option<&'static [u8]> {
+        (self == Self::TooLong).then_some(b"ERROR: line too long")
+    }
 }
 
 const CASES: &[Case] = &[
-    Case { requests: 1, when: When::AtOnce, unfinished: false },
-    Case { requests: 5, when: When::AtOnce, unfinished: true },
-    Case { requests: 0, when: When::AtOnce, unfinished: true },
-    Case { requests: 1, when: When::MidTask, unfinished: false },
-    Case { requests: 5, when: When::MidTask, unfinished: true },
-    Case { requests: 50, when: When::MidTask, unfinished: false },
-    Case { requests: 2, when: When::JustBeforeResults, unfinished: false },
-    Case { requests: 2, when: When::JustAfterResults, unfinished: false },
+    Case { requests: 1, when: When::AtOnce, tail: Tail::None },
+    Case { requests: 5, when: When::AtOnce, tail: Tail::Unfinished },
+    Case { requests: 0, when: When::AtOnce, tail: Tail::Unfinished },
+    Case { requests: 1, when: When::MidTask, tail: Tail::None },
+    Case { requests: 5, when: When::MidTask, tail: Tail::Unfinished },
+    Case { requests: 50, when: When::MidTask, tail: Tail::None },
+    Case { requests: 2, when: When::JustBeforeResults, tail: Tail::None },
+    Case { requests: 2, when: When::JustAfterResults, tail: Tail::None },
     // More than most servers take before they stop reading: the end of the stream lies behind what is unread.
-    Case { requests: 150, when: When::MidTask, unfinished: false },
+    Case { requests: 150, when: When::MidTask, tail: Tail::None },
+    Case { requests: 1, when: When::MidTask, tail: Tail::TooLong },
     // As many as fill the buffers.
-    Case { requests: 0, when: When::Unread, unfinished: false },
+    Case { requests: 0, when: When::Unread, tail: Tail::None },
 ];
 
 /// What was seen in one case.
@@ -105,7 +139,7 @@ impl Requirement for HalfClosed {
          with them in the middle of the task, and just before and after their results are ready while the loop is held at \
          its return from epoll; 150 requests, so that the end lies behind what the server has not read yet; a client that does \
          not read at first, so that the server cannot send it more when the end comes. A last line without its newline comes \
-         behind some of them.\n\n\
+         behind some of them, and behind one a line that is too long.\n\n\
          Decides: one answer for each whole line, in the order of the requests, and none for the unfinished one; and the loop \
          sleeps while a half-closed client waits. When the server closes the connection afterwards is not asked here, and what \
          goes wrong also without the half-close is not judged."
@@ -150,8 +184,9 @@ fn judge_all(seen: &[Observation]) -> Finding {
 }
 
 fn judge(o: &Observation) -> Finding {
-    let Case { requests, when, unfinished } = o.case;
-    let last = if unfinished { " and a line without its newline" } else { "" };
+    let Case { requests, when, tail } = o.case;
+    let last = tail.words();
+    let answers = requests + usize::from(tail.answer().is_some());
     let held = if o.held.is_empty() { String::new() } else { format!("; {}", held_where(&o.held)) };
     let client = format!(
         "a client that sent {requests} {}{last} and shut down its sending side {}",
@@ -176,15 +211,15 @@ fn judge(o: &Observation) -> Finding {
              both with EPOLL_CTL_MOD, and answer when the results are there",
         );
     }
-    if let Some(extra) = o.got.get(requests) {
+    if let Some(extra) = o.got.get(answers) {
         return fail(
             format!("{client} got {} answers; the last one was {}", o.got.len(), shown(extra)),
             &o.sent_by,
             "a last line without its newline is no request: drop what is left in the input at the end of the stream",
         );
     }
-    if o.got.len() < requests {
-        let what = format!("{client} got {} of {requests} answers", o.got.len());
+    if o.got.len() < answers {
+        let what = format!("{client} got {} of {answers} answers", o.got.len());
         let then = match o.link {
             Link::Ended => " and then the end of the stream",
             Link::Reset => " and then a reset",
@@ -200,14 +235,22 @@ fn judge(o: &Observation) -> Finding {
             ),
         };
     }
-    if let Some(other) = o.got.iter().find(|line| !is_result(line)) {
+    let (good, behind) = o.got.split_at(requests);
+    if let Some(other) = good.iter().find(|line| !is_result(line)) {
         return fail(
             format!("{client} got {} for good input", shown(other)),
             &o.sent_by,
             "the end of the stream says nothing about the requests before it",
         );
     }
-    let (mut got, mut alone) = (o.got.clone(), o.alone.clone());
+    if let Some(other) = behind.iter().find(|line| Some(line.as_slice()) != tail.answer()) {
+        return fail(
+            format!("{client} got {} for the line that was too long", shown(other)),
+            &o.sent_by,
+            "the end of the stream behind it changes nothing about a line that was too long",
+        );
+    }
+    let (mut got, mut alone) = (good.to_vec(), o.alone.clone());
     // Only where the order in which results come is forced, so that without the half-close it is the same.
     if when != When::AtOnce && got != alone {
         got.sort();
@@ -231,7 +274,7 @@ mod tests {
 
     fn seen(requests: usize, got: &[&str]) -> Observation {
         Observation {
-            case: Case { requests, when: When::MidTask, unfinished: true },
+            case: Case { requests, when: When::MidTask, tail: Tail::Unfinished },
             held: vec![(2, At::Release)],
             alone: (0..requests).map(|n| format!("result: {n}").into_bytes()).collect(),
             got: got.iter().map(|line| line.as_bytes().to_vec()).collect(),
@@ -268,6 +311,19 @@ mod tests {
             let mut o = seen(2, got);
             o.end = Ended::Never;
             assert_eq!(judge(&o).outcome, Outcome::Fail, "{got:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_gets_its_error_behind_the_answers() {
+        let long = |got: &[&str]| {
+            let o = seen(1, got);
+            judge(&Observation { case: Case { tail: Tail::TooLong, ..o.case }, end: Ended::Never, ..o })
+                .outcome
+        };
+        assert_eq!(long(&["result: 0", "ERROR: line too long"]), Outcome::Pass);
+        for got in [&["result: 0"][..], &[], &["ERROR: line too long"], &["result: 0", "ERROR: closed"]] {
+            assert_eq!(long(got), Outcome::Fail, "{got:?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Clients that shut down their sending side, and how they fare.
 
-use super::{CASES, Case, Observation, When, judge};
+use super::{CASES, Case, Observation, Tail, When, judge};
 use crate::{
     error::Trouble,
     model::Outcome,
@@ -84,9 +84,7 @@ fn observe(
         session.tracer.arm_mid_task();
     }
     let mut text: Vec<u8> = (0..case.requests).flat_map(good).collect();
-    if case.unfinished {
-        text.extend_from_slice(b"no newline");
-    }
+    text.extend(case.tail.bytes());
     session.clients.send(id, &text);
     let mut spins = None;
     if case.when == When::AtOnce {
@@ -147,7 +145,7 @@ fn unread(session: &mut Session, half_close: bool) -> Result<Observation, Troubl
     session.settle()?;
     let requests = session.clients.get(id).queued() / text.len();
     session.clients.hear(id);
-    let case = Case { requests, when: When::Unread, unfinished: false };
+    let case = Case { requests, when: When::Unread, tail: Tail::None };
     end(session, id, connection, Observation { spins, ..nothing_yet(case) })
 }
 
@@ -174,7 +172,8 @@ fn end(
     connection: Option<ObjectId>,
     before: Observation,
 ) -> Result<Observation, Trouble> {
-    let wait = wait_for_answers(session, &[id], before.case.requests)?;
+    let answers = before.case.requests + usize::from(before.case.tail.answer().is_some());
+    let wait = wait_for_answers(session, &[id], answers)?;
     // A line too many may still come.
     session.settle()?;
     let client = session.clients.get(id);

@@ -89,7 +89,7 @@ impl Requirement for Noise {
         "As soon as 1025 bytes came without a newline, the client gets all earlier answers, then `ERROR: line too long`, and \
          its connection is closed. A shorter line may hold any bytes but the newline, zeros included, and gets one answer.\n\n\
          Forced: exactly 1025 bytes and nothing more; the same with a newline; good requests before it, with the worker held \
-         so that their answers come later than the error could, and once with the end of the stream behind it; a megabyte without a newline; a client that sends too much \
+         so that their answers come later than the error could; a megabyte without a newline; a client that sends too much \
          and vanishes. 130 lines of 1000 bytes each on one connection. Lines of random bytes drawn from the seed and some chosen ones (zeros, all 255 values, `%n`), each \
          asked twice; noise without a newline, and then the end. In between another client asks.\n\n\
          Decides: the lines that each client gets, and that the connection is closed (the end of the stream, or a reset behind \

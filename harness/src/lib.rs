@@ -14,6 +14,7 @@
 pub mod model;
 pub mod error;
 pub mod interrupt;
+pub mod lanes;
 pub mod submission;
 pub mod probes;
 pub mod requirements;

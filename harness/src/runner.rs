@@ -5,6 +5,7 @@ mod caught;
 use crate::{
     error::{RunError, Trouble},
     interrupt,
+    lanes::{News, in_lanes},
     model::{Evidence, Finding, Id, Outcome, Run, Verdict},
     quests::{Quest, Rule},
     requirements::{Context, REGISTRY, Requirement, starts},
@@ -14,11 +15,6 @@ use caught::{Panicked, caught};
 use std::{
     cmp::Reverse,
     collections::BTreeMap,
-    sync::{
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
-    },
-    thread,
     time::{Duration, Instant},
 };
 
@@ -152,15 +148,8 @@ pub fn run(plan: &Plan<'_>, on: &mut dyn FnMut(Event<'_>)) -> Result<Run, RunErr
     Ok(Run::new(plan.quest.id.clone(), submission, plan.seed, verdicts))
 }
 
-/// What a lane tells the thread that called [`run`].
-enum News {
-    Started(usize),
-    Finished(usize, Box<Verdict>),
-    Interrupted,
-}
-
-/// Each lane takes the next rule until there is none; with several lanes the longest begin. All events are told on the calling thread, and verdicts in the order of
-/// the ids, however many lanes there are.
+/// With several lanes the longest begin. All events are told on the calling thread, and verdicts in the order of the ids, however
+/// many lanes there are.
 fn check_all(
     plan: &Plan<'_>,
     program: &Program,
@@ -172,48 +161,23 @@ fn check_all(
     if plan.lanes > 1 {
         order.sort_by_key(|at| Reverse(cost(*at)));
     }
-    let next = AtomicUsize::new(0);
-    let (sender, news) = mpsc::channel();
-    let lane = |sender: mpsc::Sender<News>| {
-        while let Some(at) = order.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
-            let message = match interrupt::requested() {
-                true => None,
-                false => {
-                    // Nobody listens only when the caller is unwinding; then there is nobody to tell.
-                    let _ = sender.send(News::Started(at));
-                    check(plan, program, rules[at])
-                }
-            };
-            let stop = message.is_none();
-            let _ = sender.send(message.map_or(News::Interrupted, |v| News::Finished(at, Box::new(v))));
-            if stop {
-                return;
-            }
-        }
+    let act = |at: &usize| match interrupt::requested() {
+        true => Err(RunError::Interrupted),
+        false => check(plan, program, rules[*at]).ok_or(RunError::Interrupted),
     };
-    thread::scope(|scope| {
-        for _ in 0..plan.lanes.clamp(1, rules.len().max(1)) {
-            let sender = sender.clone();
-            scope.spawn(|| lane(sender));
+    let mut early = BTreeMap::new();
+    let mut verdicts = Vec::new();
+    in_lanes(plan.lanes, &order, act, |news| {
+        match news {
+            News::Started(at) => on(Event::Started { id: rules[*at].id, title: &rules[*at].title }),
+            News::Finished(at, verdict) => drop(early.insert(*at, verdict)),
         }
-        drop(sender);
-        let mut early = BTreeMap::new();
-        let mut verdicts = Vec::new();
-        for message in news {
-            match message {
-                News::Started(at) => on(Event::Started { id: rules[at].id, title: &rules[at].title }),
-                News::Finished(at, verdict) => {
-                    early.insert(at, *verdict);
-                }
-                News::Interrupted => return Err(RunError::Interrupted),
-            }
-            while let Some(verdict) = early.remove(&verdicts.len()) {
-                on(Event::Finished(&verdict));
-                verdicts.push(verdict);
-            }
+        while let Some(verdict) = early.remove(&verdicts.len()) {
+            on(Event::Finished(&verdict));
+            verdicts.push(verdict);
         }
-        Ok(verdicts)
-    })
+    })?;
+    Ok(verdicts)
 }
 
 /// One verdict; `None` when the user interrupted.

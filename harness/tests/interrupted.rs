@@ -1,5 +1,8 @@
 //! Ctrl-C in the middle of the work: the exit status, and that nothing is left.
 
+mod common;
+
+use common::{ADDRESS, package_whose_build_never_ends};
 use std::{
     fs,
     io::Read,
@@ -7,31 +10,16 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// A package whose build never ends; it says through a connection that it has begun, and the end of that connection says
-/// that it is gone.
-const BUILD: &str = r#"
-fn main() {
-    let _open = std::net::TcpStream::connect(env!("QUEST_TEST_ADDRESS")).unwrap();
-    loop {
-        std::thread::park();
-    }
-}
-"#;
-const MANIFEST: &str = "[package]\nname = \"pool_server\"\nversion = \"1.0.0\"\nedition = \"2021\"\n";
-
 #[test]
 fn ctrl_c_ends_a_build_and_leaves_nothing() {
     let (package, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    fs::create_dir(package.path().join("src")).unwrap();
-    for (name, text) in [("Cargo.toml", MANIFEST), ("build.rs", BUILD), ("src/main.rs", "fn main() {}\n")] {
-        fs::write(package.path().join(name), text).unwrap();
-    }
+    package_whose_build_never_ends(package.path());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let quest = Command::new(env!("CARGO_BIN_EXE_quest"))
         .arg("check")
         .arg(package.path())
         .env("TMPDIR", temporary.path())
-        .env("QUEST_TEST_ADDRESS", listener.local_addr().unwrap().to_string())
+        .env(ADDRESS, listener.local_addr().unwrap().to_string())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -1,6 +1,9 @@
 //! `quest selfcheck` from outside, on a small corpus: what it says, what it keeps, and that nothing else is left.
 
+mod common;
+
 use assert_cmd::Command;
+use common::{ADDRESS, package_whose_build_never_ends};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -175,32 +178,17 @@ fn verdicts_that_are_not_as_always_are_counted_and_runs_are_kept() {
     corpus.run("flaky", &["late", "--times", "0"]).code(2);
 }
 
-/// A package whose build never ends; its connection tells that it has begun, and the end of it that it is gone.
-const BUILD: &str = r#"
-fn main() {
-    let _open = std::net::TcpStream::connect(env!("QUEST_TEST_ADDRESS")).unwrap();
-    loop {
-        std::thread::park();
-    }
-}
-"#;
-
 #[test]
 fn ctrl_c_leaves_nothing_and_loses_nothing() {
     let corpus = Corpus::new("[\"R1\"]");
     corpus.selfcheck(&["starter"]).code(0);
     fs::remove_file(corpus.folder.path().join("07-pool-server/solution/server.c")).unwrap();
-    corpus.write(
-        "solution/Cargo.toml",
-        "[package]\nname = \"pool_server\"\nversion = \"1.0.0\"\nedition = \"2021\"\n",
-    );
-    corpus.write("solution/build.rs", BUILD);
-    corpus.write("solution/src/main.rs", "fn main() {}\n");
+    package_whose_build_never_ends(&corpus.folder.path().join("07-pool-server/solution"));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let selfcheck = process::Command::new(env!("CARGO_BIN_EXE_quest"))
         .args(corpus.arguments(&["starter", "solution"]))
         .env("TMPDIR", corpus.temporary.path())
-        .env("QUEST_TEST_ADDRESS", listener.local_addr().unwrap().to_string())
+        .env(ADDRESS, listener.local_addr().unwrap().to_string())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -1,7 +1,12 @@
 //! `quest check`: builds a submission, checks it, writes the report.
 
 use super::{
-    ExitCode, Stop, exit_code, output::Output, palette_for, progress::Progress, shell, suggest::did_you_mean,
+    ExitCode, Stop, exit_code,
+    output::{Output, wrote},
+    palette_for,
+    progress::Progress,
+    shell,
+    suggest::did_you_mean,
     width,
 };
 use crate::{
@@ -135,7 +140,8 @@ pub(super) fn own_name() -> String {
     env::args_os().next().map_or_else(|| "quest".into(), |name| shell::quoted(&name))
 }
 
-fn stop(error: RunError) -> Stop {
+/// What to say when there is no run.
+pub(super) fn stop(error: RunError) -> Stop {
     let code = ExitCode::of_error(&error);
     let message = match error {
         RunError::Submission(SubmissionError::Build { summary, output }) => {
@@ -222,12 +228,7 @@ impl<'a> Writer<'a> {
         }
         self.output.finish()?;
         if let Some(path) = self.out {
-            let verb = palette_for(&io::stderr()).verb;
-            anstream::eprintln!(
-                "{verb}{:>12}{verb:#} the report to {}",
-                "Wrote",
-                escape(&path.display().to_string())
-            );
+            wrote(&format!("the report to {}", path.display()));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What the commands share that grade the corpus of a quest: which programs, and where to keep what came out.
 
 use super::{
-    ExitCode, Stop,
+    Stop,
     check::{find_quest, own_name},
     output::Output,
     palette_for,
@@ -10,13 +10,13 @@ use super::{
     width,
 };
 use crate::{
-    error::{HarnessError, RunError},
+    error::HarnessError,
     model::Id,
     quests::{
         self, Quest,
         corpus::{self, Entry, Kind},
     },
-    report::{Look, escape},
+    report::Look,
 };
 use clap::Args;
 use serde::{Serialize, de::DeserializeOwned};
@@ -141,20 +141,6 @@ pub(super) fn write(file: &Path, text: &str) -> Result<(), Stop> {
     let mut output = Output::open(Some(file))?;
     output.write(text.as_bytes())?;
     output.finish()
-}
-
-/// Tells where something was written.
-pub(super) fn wrote(path: &Path) {
-    let verb = palette_for(&io::stderr()).verb;
-    anstream::eprintln!("{verb}{:>12}{verb:#} {}", "Wrote", escape(&path.display().to_string()));
-}
-
-/// Why there is nothing to show.
-pub(super) fn stop(error: &RunError) -> Stop {
-    match error {
-        RunError::Interrupted => Stop::interrupted(),
-        error => Stop { code: ExitCode::OwnFault, message: escape(&error.to_string()) },
-    }
 }
 
 /// Brings what happens to the terminal.

@@ -2,8 +2,10 @@
 
 use super::{
     ExitCode, Stop,
-    corpus::{Chosen, Screen, executable, keep, kept, make_folder, stop, wrote},
+    check::stop,
+    corpus::{Chosen, Screen, executable, keep, kept, make_folder},
     exit_code,
+    output::wrote,
 };
 use crate::{
     quests::corpus::{Entry, Kind, Rarity},
@@ -105,12 +107,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
         screen.note(|_| keep(file, &all));
     }
     screen.write(|look, out| report::end(&all, started.elapsed(), look, out));
-    result.map_err(|error| stop(&error))?;
+    result.map_err(stop)?;
     if let Some(stop) = screen.failed {
         return Err(stop);
     }
     if let Some(file) = &json {
-        wrote(file);
+        wrote(&file.display().to_string());
     }
     let changed = all.programs.iter().any(|row| row.changed_runs() > 0);
     Ok(if changed { ExitCode::Failed } else { ExitCode::Passed })

@@ -1,6 +1,7 @@
 //! Where a report goes: the standard output, or a file that is either complete or not there.
 
-use super::{ExitCode, Stop};
+use super::{ExitCode, Stop, palette_for};
+use crate::report::escape;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
@@ -70,6 +71,12 @@ impl Output {
             }
         }
     }
+}
+
+/// Tells that something was written, and where.
+pub(super) fn wrote(what: &str) {
+    let verb = palette_for(&io::stderr()).verb;
+    anstream::eprintln!("{verb}{:>12}{verb:#} {}", "Wrote", escape(what));
 }
 
 /// Prints what a command answers with.

@@ -2,14 +2,16 @@
 
 use super::{
     ExitCode, Stop,
-    corpus::{Chosen, Screen, executable, keep, kept, make_folder, stop, write, wrote},
+    check::stop,
+    corpus::{Chosen, Screen, executable, keep, kept, make_folder, write},
     exit_code,
+    output::wrote,
 };
 use crate::{
     error::HarnessError,
     report::{escape, matrix},
     runner,
-    selfcheck::{self, Event, FORMAT_VERSION, Grader, Matrix, Plan},
+    selfcheck::{self, Event, FORMAT_VERSION, Grader, Matrix, Plan, Row},
 };
 use clap::Args;
 use std::{path::PathBuf, thread, time::Instant};
@@ -78,6 +80,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     let started = Instant::now();
     let count = plan.entries.len();
     let mut screen = Screen::new();
+    let show = |screen: &mut Screen, matrix: &Matrix, row: &Row| {
+        if matrix.programs.len() == 1 {
+            screen.write(|look, out| matrix::head(matrix, count, look, out));
+        }
+        screen.write(|look, out| matrix::row(matrix, row, look, out));
+    };
     let graded = selfcheck::run(
         &plan,
         earlier.filter(|matrix| matrix.format_version == FORMAT_VERSION).as_ref(),
@@ -85,11 +93,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
             Event::Started(entry) => {
                 screen.progress.doing(format!("{} {}", entry.kind, escape(&entry.name)));
             }
+            Event::TakenOver(matrix, row) => show(&mut screen, matrix, row),
             Event::Finished(matrix, row) => {
-                if matrix.programs.len() == 1 {
-                    screen.write(|look, out| matrix::head(matrix, count, look, out));
-                }
-                screen.write(|look, out| matrix::row(matrix, row, look, out));
+                show(&mut screen, matrix, row);
                 if let Some(file) = &json {
                     screen.note(|_| keep(file, matrix));
                 }
@@ -97,7 +103,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
         },
     );
     screen.progress.done();
-    let matrix = graded.map_err(|error| stop(&error))?;
+    let matrix = graded.map_err(stop)?;
     screen.write(|look, out| matrix::end(&matrix, started.elapsed(), look, out));
     if let Some(stop) = screen.failed {
         return Err(stop);
@@ -106,7 +112,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
         keep(json, &matrix)?;
         let page = matrix::page(&matrix).map_err(|e| HarnessError::Broken(format!("make the page: {e}")))?;
         write(&out.join(PAGE), &page)?;
-        wrote(&out.join("selfcheck.{json,html}"));
+        wrote(&out.join("selfcheck.{json,html}").display().to_string());
     }
     Ok(if matrix.mismatches().next().is_none() { ExitCode::Passed } else { ExitCode::Failed })
 }

@@ -4,6 +4,7 @@ use super::{
     Look,
     columns::{above, cells},
     escape,
+    layout::{INDENT, VERB, line},
     palette::paint,
     seconds,
 };
@@ -16,12 +17,8 @@ use std::{
     time::Duration,
 };
 
-/// Columns of the verb, as in every report.
-const VERB: usize = 12;
 /// Columns of a program's name, at least.
 const NAME: usize = 36;
-/// Columns before a name.
-const INDENT: usize = 13;
 
 /// What is going to be done.
 ///
@@ -29,15 +26,12 @@ const INDENT: usize = 13;
 ///
 /// Those of `out`, here and below.
 pub fn head(plan: &Plan<'_>, look: &Look, out: &mut dyn Write) -> io::Result<()> {
-    let verb = look.palette.verb;
     let (quest, times) = (plan.quest, plan.times);
-    writeln!(
-        out,
-        "{verb}{:>VERB$}{verb:#} {} programs of {quest}, each {times} times on an idle machine and {times} times on a \
-         busy one",
-        "Grading",
-        plan.entries.len(),
-    )
+    let count = plan.entries.len();
+    let what = format!(
+        "{count} programs of {quest}, each {times} times on an idle machine and {times} times on a busy one"
+    );
+    line(out, look.palette.verb, "Grading", &what)
 }
 
 /// One run, if it was not as always.
@@ -54,7 +48,7 @@ pub fn trial(row: &Repeated, trial: &Trial, look: &Look, out: &mut dyn Write) ->
         };
         let when = if trial.busy { "busy" } else { "idle" };
         let (name, seed, observed) = (escape(&row.name), trial.seed, escape(&change.observed));
-        writeln!(out, "{bad}{:>VERB$}{bad:#} {name}, seed {seed}, {when}: {what}: {observed}", "CHANGED")?;
+        line(out, bad, "CHANGED", &format!("{name}, seed {seed}, {when}: {what}: {observed}"))?;
     }
     Ok(())
 }
@@ -83,7 +77,7 @@ pub fn end(all: &Flakiness, took: Duration, look: &Look, out: &mut dyn Write) ->
     let style = if count == 0 { good } else { bad };
     let time = paint(dim, format!("[{}]", seconds(took)));
     let words = format!("{runs} runs, {verdicts} verdicts: {count} not as always");
-    writeln!(out, "{style}{:>VERB$}{style:#} {time} {words}", "Summary")?;
+    line(out, style, "Summary", &format!("{time} {words}"))?;
     for id in all.ids.iter().filter(|id| changes(**id) > 0) {
         writeln!(out, "{:INDENT$}{:<4}{} of {runs}", "", id.to_string(), changes(*id))?;
     }

@@ -3,6 +3,7 @@
 mod columns;
 pub mod flaky;
 mod json;
+mod layout;
 pub mod matrix;
 mod palette;
 mod terminal;

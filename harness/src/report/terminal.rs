@@ -1,18 +1,16 @@
 //! The report that people read, in the manner of cargo and nextest: verbs aligned in the first twelve columns.
 
-use super::{Format, Head, Look, escape, palette::paint, seconds, wording};
+use super::{
+    Format, Head, Look, escape,
+    layout::{VERB, line, row, wrapped},
+    palette::paint,
+    seconds, wording,
+};
 use crate::model::{Evidence, Note, Outcome, Run, Verdict};
-use anstyle::Style;
 use std::{
     io::{self, Write},
     time::Duration,
 };
-
-/// Columns of the verb; `inconclusive`, the longest verdict, fills them.
-const VERB: usize = 12;
-/// Columns before the evidence, and of its keys.
-const INDENT: usize = 13;
-const KEY: usize = 10;
 
 /// Lines, colours, evidence below what is not a pass.
 pub(super) struct Terminal;
@@ -109,10 +107,6 @@ fn is_same(one: &Verdict, other: &Verdict) -> bool {
     words(one) == words(other)
 }
 
-fn line(out: &mut dyn Write, style: Style, verb: &str, what: &str) -> io::Result<()> {
-    writeln!(out, "{style}{verb:>VERB$}{style:#} {what}")
-}
-
 /// The keys that have something to say, in their fixed order. `all`: not only what was expected and observed.
 fn evidence(evidence: &Evidence, all: bool, look: &Look, out: &mut dyn Write) -> io::Result<()> {
     let Evidence { expected, observed, place, hint, again } = evidence;
@@ -128,21 +122,6 @@ fn evidence(evidence: &Evidence, all: bool, look: &Look, out: &mut dyn Write) ->
         row("again", &paint(look.palette.command, escape(again)), look, out)?;
     }
     Ok(())
-}
-
-fn wrapped(key: &str, text: &str, look: &Look, out: &mut dyn Write) -> io::Result<()> {
-    let width = look.width.saturating_sub(INDENT + KEY).max(20);
-    let safe = escape(text);
-    let lines = safe.lines().flat_map(|text| textwrap::wrap(text, width));
-    for (number, text) in lines.enumerate() {
-        row(if number == 0 { key } else { "" }, &text, look, out)?;
-    }
-    Ok(())
-}
-
-fn row(key: &str, text: &str, look: &Look, out: &mut dyn Write) -> io::Result<()> {
-    let key = paint(look.palette.dim, format!("{key:<KEY$}"));
-    writeln!(out, "{:INDENT$}{key}{text}", "")
 }
 
 #[cfg(test)]

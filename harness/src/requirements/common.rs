@@ -20,6 +20,15 @@ use std::{collections::BTreeSet, time::Duration};
 /// What the worker answers to bad input.
 pub const REJECTED: &[u8] = b"ERROR: invalid input";
 
+/// What the event loop answers to a line that is too long.
+pub const TOO_LONG: &[u8] = b"ERROR: line too long";
+
+/// The longest line, in bytes, without its end.
+pub const LONGEST_LINE: usize = 1024;
+
+/// What the event loop answers for a worker that takes too long.
+pub const TIMED_OUT: &[u8] = b"ERROR: timeout";
+
 /// How long a client may wait for an answer once nobody is held.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -32,6 +41,11 @@ pub fn good(number: usize) -> Vec<u8> {
 /// A request that the worker rejects.
 pub fn bad(number: usize) -> Vec<u8> {
     format!("bad request {number:03}\n").into_bytes()
+}
+
+/// One of many requests, every third of which is bad.
+pub fn mixed(number: usize) -> Vec<u8> {
+    if number % 3 == 2 { bad(number) } else { good(number) }
 }
 
 /// Whether an answer is one to good input.

@@ -69,9 +69,6 @@ impl Grader {
                 Err(_) => format!("{status}: {}", words.trim()),
             },
         };
-        Ok(Graded {
-            trouble: Some(trouble),
-            ..Graded::of_run(&Run::new(String::new(), String::new(), 0, Vec::new()), took)
-        })
+        Ok(Graded::none(trouble, took))
     }
 }

@@ -1,8 +1,9 @@
 //! Whether verdicts stay the same: programs of the corpus graded many times, on an idle machine and on a busy one.
 
-use super::{Grader, News, fingerprint, in_lanes, matrix::Graded};
+use super::{Grader, fingerprint, matrix::Graded};
 use crate::{
     error::{HarnessError, RunError},
+    lanes::{News, in_lanes},
     model::{Id, Outcome},
     quests::corpus::{Entry, Kind},
 };

@@ -42,6 +42,11 @@ pub struct Graded {
 }
 
 impl Graded {
+    /// There is no report, for this reason.
+    pub(super) fn none(trouble: String, took: Duration) -> Self {
+        Self { trouble: Some(trouble), duration_ms: milliseconds(took), ..Self::default() }
+    }
+
     /// What a run says.
     pub fn of_run(run: &Run, took: Duration) -> Self {
         let seen = run.verdicts.iter().filter(|verdict| verdict.outcome != Outcome::Pass);
@@ -50,13 +55,17 @@ impl Graded {
             place => format!("{observed} [{place}]"),
         };
         Self {
-            duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            duration_ms: milliseconds(took),
             trouble: None,
             verdicts: run.verdicts.iter().map(|verdict| (verdict.id, verdict.outcome)).collect(),
             observed: seen.map(|v| (v.id, words(&v.evidence.observed, &v.evidence.place))).collect(),
             notes: run.verdicts.iter().flat_map(|v| &v.notes).map(|note| note.key.clone()).collect(),
         }
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A program, what came out for it, and what is wrong with that.

@@ -16,6 +16,7 @@ use quest::{
     submission::Submission,
 };
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -68,4 +69,21 @@ pub fn not_passed(run: &Run) -> String {
             format!("\n    {id} {word}: {} [{}]", evidence.observed, evidence.place)
         })
         .collect()
+}
+
+/// The variable that tells the build of [`package_whose_build_never_ends`] where to connect.
+pub const ADDRESS: &str = "QUEST_TEST_ADDRESS";
+
+/// Writes a package whose build never ends; it says through a connection that it has begun, and the end of that connection
+/// says that it is gone.
+pub fn package_whose_build_never_ends(folder: &Path) {
+    let build = format!(
+        "fn main() {{\n    let _open = std::net::TcpStream::connect(env!({ADDRESS:?})).unwrap();\n    loop {{\n        \
+         std::thread::park();\n    }}\n}}\n"
+    );
+    let manifest = "[package]\nname = \"pool_server\"\nversion = \"1.0.0\"\nedition = \"2021\"\n";
+    fs::create_dir_all(folder.join("src")).unwrap();
+    for (name, text) in [("Cargo.toml", manifest), ("build.rs", &build), ("src/main.rs", "fn main() {}\n")] {
+        fs::write(folder.join(name), text).unwrap();
+    }
 }

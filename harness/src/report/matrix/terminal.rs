@@ -7,6 +7,7 @@ use crate::{
         Look,
         columns::{above, cells},
         escape,
+        layout::{INDENT, VERB, line, row as key_and_text, wrapped},
         palette::paint,
         seconds,
     },
@@ -18,13 +19,8 @@ use std::{
     time::Duration,
 };
 
-/// Columns of the verb, as in every report.
-const VERB: usize = 12;
 /// Columns of a program's name, at least.
 const NAME: usize = 38;
-/// Columns before the words below a row, and of their keys.
-const INDENT: usize = 13;
-const KEY: usize = 10;
 
 /// What stands above the rows: how many programs there will be, and the columns.
 ///
@@ -32,13 +28,9 @@ const KEY: usize = 10;
 ///
 /// Those of `out`, here and below.
 pub fn head(matrix: &Matrix, count: usize, look: &Look, out: &mut dyn Write) -> io::Result<()> {
-    let verb = look.palette.verb;
     let programs = if count == 1 { "program" } else { "programs" };
-    writeln!(
-        out,
-        "{verb}{:>VERB$}{verb:#} {count} {programs} of {}, seed {}",
-        "Grading", matrix.quest, matrix.seed
-    )?;
+    let what = format!("{count} {programs} of {}, seed {}", matrix.quest, matrix.seed);
+    line(out, look.palette.verb, "Grading", &what)?;
     let dim = look.palette.dim;
     for line in above(&matrix.ids) {
         writeln!(out, "{:1$}{dim}{line}{dim:#}", "", VERB + 1 + "[  1.234s] ".len() + NAME + 1)?;
@@ -61,16 +53,16 @@ pub fn row(matrix: &Matrix, row: &Row, look: &Look, out: &mut dyn Write) -> io::
         let cell = Cell::of(row, id);
         paint(style_of(cell, look), cell.letter)
     });
-    writeln!(out, "{style}{verb:>VERB$}{style:#} {time} {:<NAME$} {cells}", escape(&row.name))?;
+    line(out, style, &verb, &format!("{time} {:<NAME$} {cells}", escape(&row.name)))?;
     for mismatch in &row.mismatches {
-        words("wrong", &mismatch.what, look, out)?;
+        wrapped("wrong", &mismatch.what, look, out)?;
         if let Some(seen) = mismatch.id.and_then(|id| row.graded.observed.get(&id)) {
-            words("observed", seen, look, out)?;
+            wrapped("observed", seen, look, out)?;
         }
-        words("hint", &mismatch.advice, look, out)?;
+        wrapped("hint", &mismatch.advice, look, out)?;
         let only = mismatch.id.map(|id| format!(" --only {id}")).unwrap_or_default();
         let again = format!("{} check {}{only} --seed {} -v", look.quest, row.path.display(), matrix.seed);
-        line("again", &paint(look.palette.command, escape(&again)), look, out)?;
+        key_and_text("again", &paint(look.palette.command, escape(&again)), look, out)?;
     }
     Ok(())
 }
@@ -98,34 +90,16 @@ pub fn end(matrix: &Matrix, took: Duration, look: &Look, out: &mut dyn Write) ->
     let kills = matrix.ids.iter().map(|id| (id, matrix.kills(*id))).filter(|(_, (all, _))| *all > 0);
     let kills: Vec<String> = kills.map(|(id, (all, killed))| format!("{id} {killed}/{all}")).collect();
     if !kills.is_empty() {
-        words("kills", &kills.join("  "), look, out)?;
+        wrapped("kills", &kills.join("  "), look, out)?;
     }
     let time = paint(dim, format!("[{}]", seconds(took)));
     let right = matrix.programs.len() - wrong;
-    writeln!(
-        out,
-        "{style}{:>VERB$}{style:#} {time} {} programs: {right} as they must be, {wrong} not",
-        "Summary",
-        matrix.programs.len()
-    )?;
+    let count = matrix.programs.len();
+    line(out, style, "Summary", &format!("{time} {count} programs: {right} as they must be, {wrong} not"))?;
     for sentence in sentences(matrix) {
         writeln!(out, "{:INDENT$}{sentence}", "")?;
     }
     Ok(())
-}
-
-fn words(key: &str, text: &str, look: &Look, out: &mut dyn Write) -> io::Result<()> {
-    let safe = escape(text);
-    let width = look.width.saturating_sub(INDENT + KEY).max(20);
-    let lines = safe.lines().flat_map(|text| textwrap::wrap(text, width));
-    for (at, text) in lines.enumerate() {
-        line(if at == 0 { key } else { "" }, &text, look, out)?;
-    }
-    Ok(())
-}
-
-fn line(key: &str, text: &str, look: &Look, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{:INDENT$}{}{text}", "", paint(look.palette.dim, format!("{key:<KEY$}")))
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Judges what the clients of the scenario saw.
 
-use super::{Client, EXPECTED, GRAIN, Next, Observation, Role, TIMED_OUT};
+use super::{Client, EXPECTED, GRAIN, Next, Observation, Role};
 use crate::{
     model::Finding,
-    requirements::common::{Ended, is_result, not_yet, shown},
+    requirements::common::{Ended, TIMED_OUT, is_result, not_yet, shown},
 };
 use std::time::Duration;
 

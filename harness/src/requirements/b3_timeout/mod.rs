@@ -27,8 +27,6 @@ const GRAIN: Duration = Duration::from_millis(10);
 /// the second task is taken. So often it is tried.
 const TRIES: u32 = 3;
 
-const TIMED_OUT: &[u8] = b"ERROR: timeout";
-
 /// One client of the scenario.
 #[derive(Clone, Debug)]
 struct Client {
@@ -116,8 +114,8 @@ impl Requirement for Timeout {
         "The event loop answers for a worker that takes longer than TASK_TIMEOUT_MS, counted from the moment at which the \
          worker took the task. The worker goes on; what it brings in the end is thrown away. The connection stays as usable as \
          before.\n\n\
-         Forced: with a limit of 120 ms (more on a slow machine), four workers held mid-task, each with the task of another client; more requests wait, \
-         one of them behind a held one on the same connection; one client leaves at once and one after its timeout, and each \
+         Forced: with a limit of 120 ms (more on a slow machine), four workers held mid-task, each with the task of another \
+         client; more requests wait, one of them behind a held one on the same connection; one client leaves at once and one after its timeout, and each \
          time a newcomer gets the same descriptor number. When all timeouts have come, those who were answered ask again, and \
          the workers are let go. Then a server with one worker: a task is held until it is given up, and behind it, on the same \
          connection, waits one that takes long by itself (`spin`, where the server knows it). Then a server with limit 0 and a \

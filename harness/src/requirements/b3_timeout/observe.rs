@@ -1,7 +1,7 @@
 //! Holds every worker for longer than the limit, with clients behind them that ask, wait, leave and come.
 
 use super::{
-    Client, GRAIN, Observation, Role, TIMED_OUT,
+    Client, GRAIN, Observation, Role,
     others::{next, unlimited},
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     },
     requirements::{
         Context,
-        common::{ANSWER_DEADLINE, Ended, good, held_before_results, held_without_work, stuck},
+        common::{ANSWER_DEADLINE, Ended, TIMED_OUT, good, held_before_results, held_without_work, stuck},
     },
 };
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! The two smaller servers: one whose worker goes from a task that was given up to the next one, and one without a limit.
 
 use super::{
-    Next, TIMED_OUT,
+    Next,
     observe::{LONGEST, PATIENCE, answers},
 };
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     probes::session::{Session, Setup},
     requirements::{
         Context,
-        common::{Ended, good, held_before_results, held_without_work, stuck},
+        common::{Ended, TIMED_OUT, good, held_before_results, held_without_work, stuck},
     },
 };
 use std::time::{Duration, Instant};

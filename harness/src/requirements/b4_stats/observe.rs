@@ -11,8 +11,9 @@ use crate::{
     requirements::{
         Context,
         common::{
-            ANSWER_DEADLINE, REJECTED, bad, good, held_before_results, held_tids, held_without_work,
-            is_result, release_in_order, stuck, wait_for_answers, worker_turns,
+            ANSWER_DEADLINE, LONGEST_LINE, REJECTED, TIMED_OUT, TOO_LONG, bad, good, held_before_results,
+            held_tids, held_without_work, is_result, mixed, release_in_order, stuck, wait_for_answers,
+            worker_turns,
         },
     },
 };
@@ -22,9 +23,6 @@ const CAPACITY: usize = 64;
 
 /// Requests that are not STATS.
 const LOOK_ALIKES: [&str; 2] = ["STATSX", "stats"];
-
-const LONGEST_LINE: usize = 1024;
-const TOO_LONG: &[u8] = b"ERROR: line too long";
 
 /// Workers that have used so much processor time since are in the middle of a `spin`.
 const SPINS_BY_NOW: Duration = Duration::from_millis(20);
@@ -153,7 +151,7 @@ fn hold(
     let turns = worker_turns(session);
     session.tracer.arm_mid_task();
     for (number, id) in ids.iter().enumerate() {
-        session.clients.send(*id, &if is_bad(number) { bad(number) } else { good(number) });
+        session.clients.send(*id, &mixed(number));
     }
     session.settle()?;
     let held = session.tracer.held();
@@ -193,7 +191,7 @@ fn hold(
 }
 
 fn is_bad(number: usize) -> bool {
-    number % 3 == 2
+    mixed(number) == bad(number)
 }
 
 /// STATS between two requests on one connection, and a client that leaves, while workers are held.
@@ -282,7 +280,7 @@ fn time_out(context: &Context<'_>, o: &mut Observation) -> Result<(), Trouble> {
     session
         .until_patiently(limit, Duration::from_secs(3), |session| session.clients.get(late).answers() > 0)?;
     let held = session.tracer.held();
-    let timed_out = session.clients.get(late).lines().first().is_some_and(|line| *line == b"ERROR: timeout");
+    let timed_out = session.clients.get(late).lines().first().is_some_and(|line| *line == TIMED_OUT);
     if !timed_out || held.is_empty() {
         // For B3 to judge.
         return Ok(());

@@ -4,7 +4,7 @@ mod observe;
 
 use super::{
     Context, Requirement,
-    common::{Ended, held_where, is_result, not_yet, shown},
+    common::{Ended, LONGEST_LINE, TOO_LONG, held_where, is_result, not_yet, shown},
 };
 use crate::{
     error::Trouble,
@@ -78,13 +78,13 @@ impl Tail {
         match self {
             Self::None => Vec::new(),
             Self::Unfinished => b"no newline".to_vec(),
-            Self::TooLong => vec![b'x'; 1025],
+            Self::TooLong => vec![b'x'; LONGEST_LINE + 1],
         }
     }
 
     /// What it is answered.
     fn answer(self) -> Option<&'static [u8]> {
-        (self == Self::TooLong).then_some(b"ERROR: line too long")
+        (self == Self::TooLong).then_some(TOO_LONG)
     }
 }
 

@@ -2,14 +2,14 @@
 
 use super::{
     Exchange, MANY, Observation,
-    scene::{Scene, request, text},
+    scene::{Scene, text},
 };
 use crate::{
     error::Trouble,
     probes::session::Setup,
     requirements::{
         Context,
-        common::{Ended, held_tids, is_result, release_in_order},
+        common::{Ended, LONGEST_LINE, held_tids, is_result, mixed, release_in_order},
     },
 };
 
@@ -28,9 +28,6 @@ const CARRIAGE_RETURNS: [&[u8]; 3] = [b"one\rtwo\n", b"\rthree\n", b"four\r\r\n"
 
 /// Rounds in which the workers finish in another order than they began.
 const ROUNDS: usize = 2;
-
-/// The longest line, without its end.
-const LONGEST: usize = 1024;
 
 /// The same request with `\r\n` at its end.
 fn with_cr(request: &[u8]) -> Vec<u8> {
@@ -62,7 +59,7 @@ pub(super) fn with_a_small_queue(context: &Context<'_>) -> Result<Observation, T
 impl Scene {
     /// The longest line that there may be, with and without `\r`.
     fn long_lines(&mut self) -> Result<(), Trouble> {
-        let longest = [b"long ".as_slice(), &b"y".repeat(LONGEST - 5), b"\n"].concat();
+        let longest = [b"long ".as_slice(), &b"y".repeat(LONGEST_LINE - 5), b"\n"].concat();
         self.ask_alone(longest.clone())?;
         if self.seen.is_over() {
             return Ok(());
@@ -72,7 +69,7 @@ impl Scene {
             // The line alone is the exchange: nothing else says what it should have got.
             let asked = vec![(longest, b"result: ...".to_vec())];
             self.seen.exchanges.push(Exchange {
-                how: format!("a line of exactly {LONGEST} bytes"),
+                how: format!("a line of exactly {LONGEST_LINE} bytes"),
                 asked,
                 got: vec![answer],
                 end: Ended::Reached,
@@ -83,11 +80,12 @@ impl Scene {
         }
         let id = self.session.connect()?;
         let requests = [with_cr(&longest)];
-        self.exchange(id, &format!("a line of exactly {LONGEST} bytes with \\r\\n"), &requests, |scene| {
+        let how = format!("a line of exactly {LONGEST_LINE} bytes with \\r\\n");
+        self.exchange(id, &how, &requests, |scene| {
             scene.session.clients.send(id, &requests[0]);
             Ok(())
         })?;
-        let requests = [with_cr(&request(3)), with_cr(&request(2)), b"\r\n".to_vec()];
+        let requests = [with_cr(&mixed(3)), with_cr(&mixed(2)), b"\r\n".to_vec()];
         self.exchange(id, "lines that end in \\r\\n", &requests, |scene| {
             scene.session.clients.send(id, &requests.concat());
             Ok(())
@@ -96,13 +94,13 @@ impl Scene {
 
     fn byte_by_byte(&mut self) -> Result<(), Trouble> {
         let id = self.session.connect()?;
-        let requests = [with_cr(&request(6)), request(5)];
+        let requests = [with_cr(&mixed(6)), mixed(5)];
         let bytes = requests.concat();
         let pauses = [1, 9, requests[0].len() - 1, requests[0].len() + 3];
         self.exchange(id, "one byte at a time", &requests, |scene| {
             for (at, byte) in bytes.iter().enumerate() {
                 if pauses.contains(&at) {
-                    scene.ask_alone(request(0))?;
+                    scene.ask_alone(mixed(0))?;
                 }
                 scene.session.clients.send(id, &[*byte]);
                 scene.read(id)?;
@@ -112,7 +110,7 @@ impl Scene {
     }
 
     fn cut_in_two(&mut self) -> Result<(), Trouble> {
-        let requests = [with_cr(&request(10)), request(11), with_cr(&request(12)), request(13)];
+        let requests = [with_cr(&mixed(10)), mixed(11), with_cr(&mixed(12)), mixed(13)];
         let bytes = requests.concat();
         let first = requests[0].len();
         let second = first + requests[1].len();
@@ -149,7 +147,7 @@ impl Scene {
             return Ok(());
         }
         let id = self.session.connect()?;
-        let requests = [CARRIAGE_RETURNS.map(<[u8]>::to_vec).to_vec(), vec![request(1)]].concat();
+        let requests = [CARRIAGE_RETURNS.map(<[u8]>::to_vec).to_vec(), vec![mixed(1)]].concat();
         self.exchange(id, "lines with a \\r that is not at their end", &requests, |scene| {
             scene.session.clients.send(id, &requests.concat());
             Ok(())
@@ -158,7 +156,7 @@ impl Scene {
 
     fn one_packet(&mut self, count: usize) -> Result<(), Trouble> {
         let id = self.session.connect()?;
-        let requests: Vec<Vec<u8>> = (0..count).map(|number| request(number % MANY)).collect();
+        let requests: Vec<Vec<u8>> = (0..count).map(|number| mixed(number % MANY)).collect();
         self.exchange(id, &format!("{count} requests in one packet"), &requests, |scene| {
             scene.session.clients.send(id, &requests.concat());
             Ok(())
@@ -167,7 +165,7 @@ impl Scene {
 
     fn finished_in_other_order(&mut self, random: &mut fastrand::Rng) -> Result<(), Trouble> {
         let id = self.session.connect()?;
-        let requests: Vec<Vec<u8>> = (0..MANY).map(request).collect();
+        let requests: Vec<Vec<u8>> = (0..MANY).map(mixed).collect();
         let how = format!("{MANY} requests in one packet, later tasks finished first");
         self.exchange(id, &how, &requests, |scene| {
             scene.session.settle()?;
@@ -188,7 +186,7 @@ impl Scene {
 
     fn held_behind_a_small_queue(&mut self) -> Result<(), Trouble> {
         let id = self.session.connect()?;
-        let requests: Vec<Vec<u8>> = (0..MORE_THAN_SMALL).map(request).collect();
+        let requests: Vec<Vec<u8>> = (0..MORE_THAN_SMALL).map(mixed).collect();
         let how = format!(
             "{MORE_THAN_SMALL} requests in one packet, with a queue of {SMALL} and the workers held at first"
         );

@@ -9,15 +9,10 @@ use crate::{
     },
     requirements::{
         Context,
-        common::{ANSWER_DEADLINE, Ended, bad, died, good, stuck},
+        common::{ANSWER_DEADLINE, Ended, died, mixed, stuck},
     },
 };
 use std::collections::BTreeMap;
-
-/// Every third of them is bad.
-pub(super) fn request(number: usize) -> Vec<u8> {
-    if number % 3 == 2 { bad(number) } else { good(number) }
-}
 
 /// A server, what each request gets alone, and what has been seen so far.
 pub(super) struct Scene {
@@ -46,7 +41,7 @@ impl Scene {
         let mut scene = Self { session, alone: BTreeMap::new(), bystander, owed: BTreeMap::new(), seen };
         scene.ask_alone(b"\n".to_vec())?;
         for number in 0..count {
-            scene.ask_alone(request(number))?;
+            scene.ask_alone(mixed(number))?;
         }
         Ok(scene)
     }

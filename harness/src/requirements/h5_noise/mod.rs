@@ -4,7 +4,7 @@ mod observe;
 
 use super::{
     Context, Requirement,
-    common::{Ended, is_result, not_yet, shown},
+    common::{Ended, TOO_LONG, is_result, not_yet, shown},
 };
 use crate::{
     error::Trouble,
@@ -14,9 +14,6 @@ use crate::{
 
 /// H5.
 pub struct Noise;
-
-/// What the event loop answers to a line that is too long.
-const TOO_LONG: &[u8] = b"ERROR: line too long";
 
 /// A client that sent a line that is too long.
 #[derive(Clone, Debug)]
@@ -90,8 +87,8 @@ impl Requirement for Noise {
          its connection is closed. A shorter line may hold any bytes but the newline, zeros included, and gets one answer.\n\n\
          Forced: exactly 1025 bytes and nothing more; the same with a newline; good requests before it, with the worker held \
          so that their answers come later than the error could; a megabyte without a newline; a client that sends too much \
-         and vanishes. 130 lines of 1000 bytes each on one connection. Lines of random bytes drawn from the seed and some chosen ones (zeros, all 255 values, `%n`), each \
-         asked twice; noise without a newline, and then the end. In between another client asks.\n\n\
+         and vanishes. 130 lines of 1000 bytes each on one connection. Lines of random bytes drawn from the seed and some \
+         chosen ones (zeros, all 255 values, `%n`), each asked twice; noise without a newline, and then the end. In between another client asks.\n\n\
          Decides: the lines that each client gets, and that the connection is closed (the end of the stream, or a reset behind \
          the last line); one answer for each line of noise, the same both times; an answer for the other client."
     }

@@ -9,7 +9,7 @@ use crate::{
     },
     requirements::{
         Context,
-        common::{ANSWER_DEADLINE, Ended, died, good, stuck},
+        common::{ANSWER_DEADLINE, Ended, LONGEST_LINE, died, good, stuck},
     },
 };
 use std::time::Duration;
@@ -21,7 +21,7 @@ const WORKERS: usize = 1;
 const CAPACITY: usize = 256;
 
 /// One byte more than a line may have, and far more.
-const TOO_MANY: usize = 1025;
+const TOO_MANY: usize = LONGEST_LINE + 1;
 const FAR_TOO_MANY: usize = 1 << 20;
 
 /// Lines that one client sends, and the bytes of each: none is too long, but together they are far more than 16 bits count.

@@ -4,9 +4,7 @@ mod unwatched;
 
 use super::{
     Context, Requirement,
-    common::{
-        Ended, bad, good, held_tids, is_result, not_yet, release_in_order, shown, stuck, wait_for_answers,
-    },
+    common::{Ended, held_tids, is_result, mixed, not_yet, release_in_order, shown, stuck, wait_for_answers},
 };
 use crate::{
     error::Trouble,
@@ -38,11 +36,6 @@ enum Mix {
 
 const ROUNDS: [Mix; 5] =
     [Mix::WorkersInOtherOrder, Mix::ResultsPileUp, Mix::Free, Mix::WorkersInOtherOrder, Mix::ResultsPileUp];
-
-/// Every third of thirty clients sends bad input: 20 good, 10 bad.
-fn request(number: usize) -> Vec<u8> {
-    if number % 3 == 2 { bad(number) } else { good(number) }
-}
 
 /// What one client got.
 #[derive(Clone, Debug)]
@@ -97,7 +90,7 @@ impl Requirement for ConcurrentClients {
         let first = session.connect()?;
         let mut alone = Vec::new();
         for number in 0..CLIENTS {
-            alone.push(match session.ask(first, &request(number))? {
+            alone.push(match session.ask(first, &mixed(number))? {
                 Ok(answer) => Some(answer),
                 Err(Wait::Busy(snapshot)) => {
                     let expected = "each request is answered when it is sent alone";
@@ -139,7 +132,7 @@ fn observe(
     let mut order: Vec<usize> = (0..CLIENTS).collect();
     random.shuffle(&mut order);
     for number in order {
-        session.clients.send(ids[number], &request(number));
+        session.clients.send(ids[number], &mixed(number));
     }
     if mix != Mix::Free {
         session.settle()?;
@@ -168,7 +161,7 @@ fn observe(
         .iter()
         .enumerate()
         .map(|(number, id)| Client {
-            request: request(number),
+            request: mixed(number),
             alone: alone[number].clone(),
             together: session.clients.get(*id).lines()[before[number]..]
                 .iter()
@@ -258,7 +251,7 @@ mod tests {
     fn right() -> Observation {
         let clients = (0..CLIENTS)
             .map(|number| {
-                let request = request(number);
+                let request = mixed(number);
                 let answer = match request.starts_with(b"bad") {
                     true => b"ERROR: invalid input".to_vec(),
                     false => format!("result: {number}").into_bytes(),
@@ -282,7 +275,7 @@ mod tests {
 
     #[test]
     fn twenty_good_and_ten_bad() {
-        let bad = (0..CLIENTS).filter(|n| request(*n).starts_with(b"bad")).count();
+        let bad = (0..CLIENTS).filter(|n| mixed(*n).starts_with(b"bad")).count();
         assert_eq!((bad, CLIENTS - bad), (10, 20));
     }
 

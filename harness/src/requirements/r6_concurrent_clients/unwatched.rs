@@ -1,7 +1,7 @@
 //! All clients once more, of a server that nobody watches: no tracer, no filter that stops it, no preloaded library. What it
 //! does then must be what it did under the instruments; a program that behaves when it is looked at has not been judged.
 
-use super::{CAPACITY, CLIENTS, WORKERS, request};
+use super::{CAPACITY, CLIENTS, WORKERS};
 use crate::{
     error::Trouble,
     model::Finding,
@@ -13,7 +13,7 @@ use crate::{
     },
     requirements::{
         Context,
-        common::{not_yet, shown},
+        common::{mixed, not_yet, shown},
     },
     submission::port,
 };
@@ -69,7 +69,7 @@ fn observe(context: &Context<'_>, backlog: u64) -> Result<Observation, Trouble> 
         server.clients.close(first);
         let ids = server.connect_many(CLIENTS, backlog, DEADLINE)?;
         for (number, id) in ids.iter().enumerate() {
-            server.clients.send(*id, &request(number));
+            server.clients.send(*id, &mixed(number));
         }
         let answered = server
             .until_at_rest(DEADLINE, |server| ids.iter().all(|id| server.clients.get(*id).answers() > 0))?;
@@ -103,7 +103,7 @@ fn judge(o: &Observation, alone: &[Option<Vec<u8>>], threads: usize) -> Option<F
         return Some(not_yet(expected, "without instruments not everybody had an answer", ""));
     }
     for (number, (lines, alone)) in o.answers.iter().zip(alone).enumerate() {
-        let (asked, who) = (request(number), number + 1);
+        let (asked, who) = (mixed(number), number + 1);
         let asked = shown(asked.strip_suffix(b"\n").unwrap_or(&asked));
         let Some(alone) = alone else { continue };
         match lines.first() {

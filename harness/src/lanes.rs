@@ -1,0 +1,97 @@
+//! Work for several threads: each takes the next piece until there is none, and what happens is told on the calling thread.
+
+use crate::error::RunError;
+use std::{
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+/// What a lane tells.
+pub enum News<'a, T, R> {
+    /// This is being done.
+    Started(&'a T),
+    /// It is done.
+    Finished(&'a T, R),
+}
+
+/// Does something with each of these, so many at a time, and tells of it on the calling thread.
+///
+/// # Errors
+///
+/// The first of `act`, when those that are under way have ended.
+pub fn in_lanes<T: Sync, R: Send>(
+    lanes: usize,
+    items: &[T],
+    act: impl Fn(&T) -> Result<R, RunError> + Sync,
+    mut on: impl FnMut(News<'_, T, R>),
+) -> Result<(), RunError> {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let (sender, news) = mpsc::channel();
+        for _ in 0..lanes.clamp(1, items.len().max(1)) {
+            let (sender, next, act) = (sender.clone(), &next, &act);
+            scope.spawn(move || {
+                while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < items.len())
+                {
+                    // Nobody listens any more when another lane has failed: then there is nothing left to do.
+                    let told = sender.send(Ok((at, None)));
+                    let done = told.ok().map(|()| act(&items[at]).map(|result| (at, Some(result))));
+                    let failed = done.as_ref().is_none_or(Result::is_err);
+                    if done.is_none_or(|done| sender.send(done).is_err()) || failed {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for message in news {
+            match message? {
+                (at, None) => on(News::Started(&items[at])),
+                (at, Some(result)) => on(News::Finished(&items[at], result)),
+            }
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::HarnessError;
+
+    #[test]
+    fn lanes_do_everything_once_and_tell_of_it() {
+        let items: Vec<u32> = (0..50).collect();
+        let (mut started, mut sum) = (0, 0);
+        in_lanes(
+            3,
+            &items,
+            |n| Ok(n * 2),
+            |news| match news {
+                News::Started(_) => started += 1,
+                News::Finished(n, double) => {
+                    assert_eq!(double, n * 2);
+                    sum += double;
+                }
+            },
+        )
+        .unwrap();
+        assert_eq!((started, sum), (50, 50 * 49));
+        in_lanes(3, &[], |_: &u32| Ok(()), |_| panic!("nothing to tell")).unwrap();
+    }
+
+    #[test]
+    fn an_error_ends_all_lanes() {
+        let items: Vec<u32> = (0..1000).collect();
+        let mut done = 0;
+        let act = |n: &u32| match n {
+            7 => Err(HarnessError::Broken("seven".into()).into()),
+            n => Ok(*n),
+        };
+        let result = in_lanes(2, &items, act, |news| done += u32::from(matches!(news, News::Finished(..))));
+        assert!(result.unwrap_err().to_string().contains("seven") && done < 1000);
+    }
+}

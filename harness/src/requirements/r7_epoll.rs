@@ -46,8 +46,8 @@ impl Requirement for Epoll {
          Forced: a few clients are answered and stay connected; then nothing happens at all. Then SIGTERM.\n\n\
          Decides: every call of the poll and select family in the whole trace from the first epoll call on (before that, \
          the runtimes of some languages check descriptors 0 to 2); and when nothing happens, that every thread sleeps. A \
-         loop with a timer of its own may wake now and then: more than 100 times a second, or more than a tenth of a \
-         processor, three times in a row, is a busy loop."
+         loop with a timer of its own may wake now and then: more than 200 times a second (not counting waits of 5 ms and \
+         more that ran out), or more than a tenth of a processor, three times in a row, is a busy loop."
     }
 
     fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {

@@ -4,8 +4,7 @@ use super::{
     ExitCode, Stop, exit_code,
     output::{Output, wrote},
     palette_for,
-    progress::Progress,
-    shell,
+    screen::Screen,
     suggest::did_you_mean,
     width,
 };
@@ -16,7 +15,7 @@ use crate::{
         self, Quest,
         corpus::{self, Whole},
     },
-    report::{self, Format, Head, Look, Palette, escape, escape_block},
+    report::{self, Format, Head, Look, Palette, escape, escape_block, shell},
     runner::{self, Event, Plan},
     submission::{Submission, sandbox},
 };
@@ -157,13 +156,9 @@ pub(super) fn stop(error: RunError) -> Stop {
 struct Writer<'a> {
     plan: &'a Plan<'a>,
     format: &'static dyn Format,
-    look: Look,
-    output: Output,
+    screen: Screen,
     out: Option<&'a PathBuf>,
-    progress: Progress,
     seen: Vec<Verdict>,
-    /// The first thing that went wrong while writing; the run goes on, and then this is its end.
-    failed: Option<Stop>,
 }
 
 impl<'a> Writer<'a> {
@@ -174,34 +169,23 @@ impl<'a> Writer<'a> {
             Some(_) => Palette::plain(),
             None => palette_for(&io::stdout()),
         };
-        Ok(Self {
-            plan,
-            format,
-            look: Look {
-                palette,
-                width: width(),
-                verbose: arguments.verbose,
-                quest: plan.command.quest.clone(),
-            },
-            output: Output::open(arguments.out.as_deref())?,
-            out: arguments.out.as_ref(),
-            progress: Progress::new(),
-            seen: Vec::new(),
-            failed: None,
-        })
+        let look =
+            Look { palette, width: width(), verbose: arguments.verbose, quest: plan.command.quest.clone() };
+        let screen = Screen::with(look, Output::open(arguments.out.as_deref())?);
+        Ok(Self { plan, format, screen, out: arguments.out.as_ref(), seen: Vec::new() })
     }
 
     fn on(&mut self, event: Event<'_>) {
         let submission = self.plan.submission;
         let (name, kind) = (submission.given().display().to_string(), submission.kind().to_string());
         match event {
-            Event::Building => self.progress.doing(format!("building {} ({kind})", escape(&name))),
+            Event::Building => self.screen.progress.doing(format!("building {} ({kind})", escape(&name))),
             Event::Checking { count } => {
                 let (quest, seed) = (self.plan.quest.id.as_str(), self.plan.seed);
                 let head = Head { quest, submission: &name, kind: &kind, seed, count };
                 self.write(|format, look, out| format.begin(&head, look, out));
             }
-            Event::Started { id, title } => self.progress.doing(format!("{id}  {title}")),
+            Event::Started { id, title } => self.screen.progress.doing(format!("{id}  {title}")),
             Event::Finished(verdict) => {
                 let seen = mem::take(&mut self.seen);
                 self.write(|format, look, out| format.verdict(verdict, &seen, look, out));
@@ -212,21 +196,13 @@ impl<'a> Writer<'a> {
     }
 
     fn write(&mut self, part: impl FnOnce(&dyn Format, &Look, &mut dyn Write) -> io::Result<()>) {
-        let mut text = Vec::new();
-        // Memory takes everything.
-        let _ = part(self.format, &self.look, &mut text);
-        if self.failed.is_none() && !text.is_empty() {
-            self.failed = self.progress.aside(|| self.output.write(&text)).err();
-        }
+        self.screen.write(|look, out| part(self.format, look, out));
     }
 
     fn finish(mut self, run: &Run, started: Instant) -> Result<(), Stop> {
-        self.progress.done();
+        self.screen.progress.done();
         self.write(|format, look, out| format.end(run, started.elapsed(), look, out));
-        if let Some(stop) = self.failed {
-            return Err(stop);
-        }
-        self.output.finish()?;
+        self.screen.finish()?;
         if let Some(path) = self.out {
             wrote(&format!("the report to {}", path.display()));
         }

@@ -1,14 +1,6 @@
 //! What the commands share that grade the corpus of a quest: which programs, and where to keep what came out.
 
-use super::{
-    Stop,
-    check::{find_quest, own_name},
-    output::Output,
-    palette_for,
-    progress::Progress,
-    suggest::did_you_mean,
-    width,
-};
+use super::{Stop, check::find_quest, output::Output, suggest::did_you_mean};
 use crate::{
     error::HarnessError,
     model::Id,
@@ -16,7 +8,6 @@ use crate::{
         self, Quest,
         corpus::{self, Entry, Kind},
     },
-    report::Look,
 };
 use clap::Args;
 use serde::{Serialize, de::DeserializeOwned};
@@ -141,35 +132,4 @@ pub(super) fn write(file: &Path, text: &str) -> Result<(), Stop> {
     let mut output = Output::open(Some(file))?;
     output.write(text.as_bytes())?;
     output.finish()
-}
-
-/// Brings what happens to the terminal.
-pub(super) struct Screen {
-    look: Look,
-    output: Output,
-    pub(super) progress: Progress,
-    /// The first thing that went wrong while writing; the work goes on, and then this is its end.
-    pub(super) failed: Option<Stop>,
-}
-
-impl Screen {
-    pub(super) fn new() -> Self {
-        let look =
-            Look { palette: palette_for(&io::stdout()), width: width(), verbose: false, quest: own_name() };
-        Self { look, output: Output::Stdout { open: true }, progress: Progress::new(), failed: None }
-    }
-
-    pub(super) fn write(&mut self, part: impl FnOnce(&Look, &mut dyn io::Write) -> io::Result<()>) {
-        let mut text = Vec::new();
-        // Memory takes everything.
-        let _ = part(&self.look, &mut text);
-        self.note(|screen| screen.progress.aside(|| screen.output.write(&text)));
-    }
-
-    /// Does something that may fail, unless something has failed already.
-    pub(super) fn note(&mut self, act: impl FnOnce(&mut Self) -> Result<(), Stop>) {
-        if self.failed.is_none() {
-            self.failed = act(self).err();
-        }
-    }
 }

@@ -3,9 +3,10 @@
 use super::{
     ExitCode, Stop,
     check::stop,
-    corpus::{Chosen, Screen, executable, keep, kept, make_folder},
+    corpus::{Chosen, executable, keep, kept, make_folder},
     exit_code,
     output::wrote,
+    screen::Screen,
 };
 use crate::{
     quests::corpus::{Entry, Kind, Rarity},
@@ -108,9 +109,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     }
     screen.write(|look, out| report::end(&all, started.elapsed(), look, out));
     result.map_err(stop)?;
-    if let Some(stop) = screen.failed {
-        return Err(stop);
-    }
+    screen.finish()?;
     if let Some(file) = &json {
         wrote(&file.display().to_string());
     }

@@ -9,8 +9,8 @@ mod hint;
 mod list;
 mod output;
 mod progress;
+mod screen;
 mod selfcheck;
-mod shell;
 mod show;
 mod suggest;
 

@@ -3,9 +3,10 @@
 use super::{
     ExitCode, Stop,
     check::stop,
-    corpus::{Chosen, Screen, executable, keep, kept, make_folder, write},
+    corpus::{Chosen, executable, keep, kept, make_folder, write},
     exit_code,
     output::wrote,
+    screen::Screen,
 };
 use crate::{
     error::HarnessError,
@@ -105,9 +106,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     screen.progress.done();
     let matrix = graded.map_err(stop)?;
     screen.write(|look, out| matrix::end(&matrix, started.elapsed(), look, out));
-    if let Some(stop) = screen.failed {
-        return Err(stop);
-    }
+    screen.finish()?;
     if let (Some(json), Some(out)) = (&json, &arguments.out) {
         keep(json, &matrix)?;
         let page = matrix::page(&matrix).map_err(|e| HarnessError::Broken(format!("make the page: {e}")))?;

@@ -6,6 +6,7 @@ mod json;
 mod layout;
 pub mod matrix;
 mod palette;
+pub mod shell;
 mod terminal;
 mod wording;
 

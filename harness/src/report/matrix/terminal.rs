@@ -10,6 +10,7 @@ use crate::{
         layout::{INDENT, VERB, line, row as key_and_text, wrapped},
         palette::paint,
         seconds,
+        shell::quoted_path,
     },
     selfcheck::{Matrix, Row},
 };
@@ -61,7 +62,8 @@ pub fn row(matrix: &Matrix, row: &Row, look: &Look, out: &mut dyn Write) -> io::
         }
         wrapped("hint", &mismatch.advice, look, out)?;
         let only = mismatch.id.map(|id| format!(" --only {id}")).unwrap_or_default();
-        let again = format!("{} check {}{only} --seed {} -v", look.quest, row.path.display(), matrix.seed);
+        let path = quoted_path(&row.path);
+        let again = format!("{} check {path}{only} --seed {} -v", look.quest, matrix.seed);
         key_and_text("again", &paint(look.palette.command, escape(&again)), look, out)?;
     }
     Ok(())

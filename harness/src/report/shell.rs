@@ -3,7 +3,7 @@
 use std::{ffi::OsStr, fmt::Write, path::Path};
 
 /// `path` as one word that no shell and no option parser misreads.
-pub(super) fn quoted_path(path: &Path) -> String {
+pub fn quoted_path(path: &Path) -> String {
     match path.as_os_str().as_encoded_bytes().first() {
         Some(b'-') => quoted(Path::new(".").join(path).as_os_str()),
         _ => quoted(path.as_os_str()),
@@ -11,7 +11,7 @@ pub(super) fn quoted_path(path: &Path) -> String {
 }
 
 /// `word` in quotes where it needs them.
-pub(super) fn quoted(word: &OsStr) -> String {
+pub fn quoted(word: &OsStr) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
     match word.to_str() {
         Some(text) if !text.is_empty() && text.chars().all(plain) => text.to_owned(),

@@ -173,7 +173,7 @@ fn verdicts_that_are_not_as_always_are_counted_and_runs_are_kept() {
     again.stdout(contains("4 runs, 96 verdicts: 0 not as always"));
     assert_eq!(fs::read_to_string(corpus.out().join("flaky.json")).unwrap(), kept);
     // What the manifest does not allow is a change each time.
-    let changed = contains("CHANGED late, seed 1, idle: R2 fail: ").and(contains("R2  2 of 2"));
+    let changed = contains("CHANGED late, run 1, seed 1, idle: R2 fail: ").and(contains("R2  2 of 2"));
     corpus.run("flaky", &["late", "--times", "1"]).code(1).stdout(changed);
     corpus.run("flaky", &["late", "--times", "0"]).code(2);
 }

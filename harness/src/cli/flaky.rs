@@ -27,8 +27,9 @@ use std::{
 #[derive(Args, Debug)]
 #[command(after_help = format!("\
 Without names: the solution, every right program that looks wrong, and ten broken programs whose mistake \
-is a rare interleaving. Each is graded with the seeds 1 to N, once with nothing else to do and once with \
-every core kept busy. A verdict that is not the one that the manifest asks for is a change; so is `inconclusive`.
+is a rare interleaving. Each is graded N times with nothing else to do and N times with every core kept busy: \
+right programs with the seeds 1 to N, since they must pass with any, and broken ones with seed 1 each time, since what \
+it finds it must find again. A verdict that is not the one that the manifest asks for is a change; so is `inconclusive`.
 
 Examples:
   quest flaky --times 20                              all of them, 40 runs each

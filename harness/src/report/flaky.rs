@@ -47,8 +47,9 @@ pub fn trial(row: &Repeated, trial: &Trial, look: &Look, out: &mut dyn Write) ->
             (None, _) => "no report".to_owned(),
         };
         let when = if trial.busy { "busy" } else { "idle" };
-        let (name, seed, observed) = (escape(&row.name), trial.seed, escape(&change.observed));
-        line(out, bad, "CHANGED", &format!("{name}, seed {seed}, {when}: {what}: {observed}"))?;
+        let (name, observed) = (escape(&row.name), escape(&change.observed));
+        let run = format!("{name}, run {}, seed {}, {when}", trial.number, trial.seed);
+        line(out, bad, "CHANGED", &format!("{run}: {what}: {observed}"))?;
     }
     Ok(())
 }
@@ -106,7 +107,7 @@ mod tests {
     #[test]
     fn each_program_has_a_row_and_each_id_that_changed_a_count() {
         let ids: Vec<Id> = ["R1", "C1"].map(|id| id.parse().unwrap()).into();
-        let run = |seed, busy, changes| Trial { seed, busy, duration_ms: 5, changes };
+        let run = |number, busy, changes| Trial { number, seed: 7, busy, duration_ms: 5, changes };
         let change = Change {
             id: Some(ids[1]),
             outcome: Some(Outcome::Inconclusive),
@@ -132,7 +133,7 @@ mod tests {
         trial(&changed, &changed.runs[1], &look, &mut out).unwrap();
         end(&all, Duration::from_millis(1500), &look, &mut out).unwrap();
         let expected = r"
-     CHANGED changing, seed 1, busy: C1 inconclusive: it was\u{1b} late
+     CHANGED changing, run 1, seed 7, busy: C1 inconclusive: it was\u{1b} late
 ────────────
                                                    idle  busy  R C
                                                    runs  runs  1 1  changed

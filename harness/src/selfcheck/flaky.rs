@@ -20,7 +20,7 @@ use std::{
 };
 
 /// The version of the serialised form.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// What is to be graded how often.
 #[derive(Debug)]
@@ -31,7 +31,9 @@ pub struct Plan<'a> {
     pub ids: Vec<Id>,
     /// The programs.
     pub entries: Vec<Entry>,
-    /// How often each is graded on an idle machine, and how often on a busy one: with the seeds 1 to this.
+    /// How often each is graded on an idle machine, and how often on a busy one. Programs that must pass are graded with the seeds
+    /// 1 to this: whatever is drawn, they are right. Broken ones always with the seed of `grader`: what one seed has found it
+    /// must find each time.
     pub times: u64,
     /// How many are graded at a time.
     pub jobs: usize,
@@ -73,6 +75,8 @@ pub struct Repeated {
 /// One time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trial {
+    /// Which time it was, from 1 on.
+    pub number: u64,
     /// The seed.
     pub seed: u64,
     /// Every core had something else to do.
@@ -123,11 +127,11 @@ impl Repeated {
         self.runs.iter().filter(|run| !run.changes.is_empty()).count()
     }
 
-    fn has(&self, seed: u64, busy: bool) -> bool {
-        self.runs.iter().any(|run| (run.seed, run.busy) == (seed, busy))
+    fn has(&self, number: u64, busy: bool) -> bool {
+        self.runs.iter().any(|run| (run.number, run.busy) == (number, busy))
     }
 
-    fn add(&mut self, seed: u64, busy: bool, graded: &Graded, ids: &[Id]) {
+    fn add(&mut self, (number, seed, busy): (u64, u64, bool), graded: &Graded, ids: &[Id]) {
         let mut changes = Vec::new();
         if let Some(trouble) = &graded.trouble {
             changes.push(Change { id: None, outcome: None, observed: trouble.clone() });
@@ -144,7 +148,7 @@ impl Repeated {
                 }
             }
         }
-        self.runs.push(Trial { seed, busy, duration_ms: graded.duration_ms, changes });
+        self.runs.push(Trial { number, seed, busy, duration_ms: graded.duration_ms, changes });
     }
 }
 
@@ -179,8 +183,8 @@ impl Flakiness {
     }
 }
 
-/// Grades each program again and again: once on an idle machine and once on a busy one with the first seed, then with the
-/// next; those runs that `all` does not have yet. `on` is told after each of them, and of which program it was the last.
+/// Grades each program again and again, in turn on an idle machine and on a busy one; those runs that `all` does not have yet.
+/// `on` is told after each of them, and of which program it was the last.
 ///
 /// # Errors
 ///
@@ -190,19 +194,23 @@ pub fn run(
     all: &mut Flakiness,
     on: &mut dyn FnMut(&Flakiness, usize),
 ) -> Result<(), RunError> {
-    for seed in 1..=plan.times {
+    for number in 1..=plan.times {
         for busy in [false, true] {
             let left: Vec<usize> =
-                (0..all.programs.len()).filter(|at| !all.programs[*at].has(seed, busy)).collect();
-            let grader = plan.grader.with_seed(seed);
+                (0..all.programs.len()).filter(|at| !all.programs[*at].has(number, busy)).collect();
+            let grader = |at: usize| match plan.entries[at].kind {
+                Kind::Broken => plan.grader.clone(),
+                _ => plan.grader.with_seed(number),
+            };
             let _load = (busy && !left.is_empty()).then(Load::on_every_core);
             in_lanes(
                 plan.jobs,
                 &left,
-                |at| grader.grade(&plan.entries[*at].path),
+                |at| grader(*at).grade(&plan.entries[*at].path),
                 |news| {
                     if let News::Finished(at, graded) = news {
-                        all.programs[*at].add(seed, busy, &graded, &plan.ids);
+                        let once = (number, grader(*at).seed(), busy);
+                        all.programs[*at].add(once, &graded, &plan.ids);
                         on(all, *at);
                     }
                 },
@@ -262,11 +270,11 @@ mod tests {
         use Outcome::{Fail, Inconclusive, Pass, Skip};
         let ids = ids();
         let mut row = Repeated::new(&Entry::server(Path::new("x")), String::new(), &ids);
-        row.add(1, false, &graded([Pass, Skip]), &ids);
-        row.add(1, true, &graded([Inconclusive, Skip]), &ids);
-        row.add(2, false, &graded([Fail, Pass]), &ids);
+        row.add((1, 1, false), &graded([Pass, Skip]), &ids);
+        row.add((1, 1, true), &graded([Inconclusive, Skip]), &ids);
+        row.add((2, 2, false), &graded([Fail, Pass]), &ids);
         assert_eq!((row.changes(ids[0]), row.changes(ids[1]), row.changed_runs()), (2, 1, 2));
-        row.add(2, true, &Graded { trouble: Some("no".into()), ..Graded::default() }, &ids);
+        row.add((2, 2, true), &Graded { trouble: Some("no".into()), ..Graded::default() }, &ids);
         assert_eq!((row.changes(ids[0]), row.changes(ids[1]), row.changed_runs()), (3, 2, 3));
         assert!(row.has(2, true) && !row.has(3, false));
     }
@@ -276,8 +284,8 @@ mod tests {
         use Outcome::{Fail, Pass};
         let ids = ids();
         let mut row = Repeated::new(&Entry::server(Path::new("x")), String::new(), &ids);
-        row.add(1, false, &graded([Fail, Fail]), &ids);
-        row.add(2, false, &graded([Pass, Fail]), &ids);
+        row.add((1, 1, false), &graded([Fail, Fail]), &ids);
+        row.add((2, 2, false), &graded([Pass, Fail]), &ids);
         assert_eq!((row.changes(ids[0]), row.changes(ids[1])), (1, 0));
     }
 

@@ -21,6 +21,9 @@ use std::{
 /// The seed of a run that was given none: the same for everybody, so that verdicts can be compared.
 pub const DEFAULT_SEED: u64 = 1;
 
+/// How many orders of steps are tried if nobody says.
+pub const DEFAULT_SCHEDULES: usize = 60;
+
 /// What is to be checked, and how.
 pub struct Plan<'a> {
     /// The quest whose requirements are checked.
@@ -31,6 +34,8 @@ pub struct Plan<'a> {
     pub only: Option<Vec<Id>>,
     /// The seed of everything random.
     pub seed: u64,
+    /// How many orders of steps are tried where a mistake may show in few of them only.
+    pub schedules: usize,
     /// Hardening counts too.
     pub strict: bool,
     /// The requirements that are known.
@@ -60,6 +65,7 @@ impl<'a> Plan<'a> {
             submission,
             only: None,
             seed: DEFAULT_SEED,
+            schedules: DEFAULT_SCHEDULES,
             strict: false,
             registry: REGISTRY,
             before: starts,
@@ -89,7 +95,11 @@ impl<'a> Plan<'a> {
             other => format!(" --quest {other}"),
         };
         let strict = if self.strict { " --strict" } else { "" };
-        format!("{quest} check {submission}{named} --only {id} --seed {}{strict} -v", self.seed)
+        let schedules = match self.schedules {
+            DEFAULT_SCHEDULES => String::new(),
+            other => format!(" --schedules {other}"),
+        };
+        format!("{quest} check {submission}{named} --only {id} --seed {}{schedules}{strict} -v", self.seed)
     }
 }
 
@@ -184,7 +194,8 @@ fn check_all(
 fn check(plan: &Plan<'_>, program: &Program, rule: &Rule) -> Option<Verdict> {
     let requirement = plan.requirement(rule.id)?;
     let started = Instant::now();
-    let result = caught(|| requirement.check(&Context { program, seed: plan.seed }));
+    let context = Context { program, seed: plan.seed, schedules: plan.schedules };
+    let result = caught(|| requirement.check(&context));
     Some(verdict(plan, rule, finding(&rule.title, result)?, started.elapsed()))
 }
 

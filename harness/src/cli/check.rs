@@ -37,6 +37,8 @@ Examples:
   quest check solution/                a folder of C
   quest check ./pool_server            an executable
   quest check solution/ --only R1,R4   two requirements
+  quest check . --only R6 --seed 7 --schedules 500
+                                       look longer for a rare order of steps
   quest check solution/ --format json --out report.json
 
 {}", exit_code::HELP))]
@@ -65,6 +67,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = runner::DEFAULT_SEED)]
     seed: u64,
 
+    /// How many orders of steps are tried where a mistake may show in few of them only (R1, R3, R6)
+    #[arg(long, value_name = "N", default_value_t = runner::DEFAULT_SCHEDULES)]
+    schedules: usize,
+
     /// Hardening (H1, H2, ...) counts like a requirement
     #[arg(long)]
     strict: bool,
@@ -91,6 +97,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     let mut plan = Plan::new(&quest, &submission, command);
     plan.only = only;
     plan.seed = arguments.seed;
+    plan.schedules = arguments.schedules;
     plan.strict = arguments.strict;
     // More would not make it faster: a check mostly waits for a server's threads to take turns with the tracer.
     plan.lanes = thread::available_parallelism().map_or(1, |cores| cores.get().min(2));

@@ -9,5 +9,6 @@ pub mod locks;
 pub mod machine;
 pub mod plain;
 pub mod proc;
+pub mod schedule;
 pub mod session;
 pub mod tracer;

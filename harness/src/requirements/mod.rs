@@ -30,6 +30,7 @@ mod r5_errors;
 mod r6_concurrent_clients;
 mod r7_epoll;
 mod r8_helgrind;
+mod search;
 mod traffic;
 
 use crate::{
@@ -48,6 +49,8 @@ pub struct Context<'a> {
     pub program: &'a Program,
     /// The seed of everything random; the same seed forces the same situations.
     pub seed: u64,
+    /// How many orders of steps are tried where a mistake may show in few of them only.
+    pub schedules: usize,
 }
 
 /// One rule of the contract.

@@ -12,7 +12,7 @@ const GIVES_UP: u64 = 2;
 /// The result of a marker before a wait on a condition variable that makes the wait end at once, though nobody has signalled.
 pub const SPURIOUS: u64 = 1;
 
-/// The result of a marker after such a wait that has timed out which lets the thread be late for its mutex: as if it had not
+/// The result of a marker after such a wait that has ended which lets the thread be late for its mutex: as if it had not
 /// got it back yet, it frees it, says [`Op::WaitLate`] and takes it again.
 pub const LATE: u64 = 2;
 

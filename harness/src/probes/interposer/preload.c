@@ -67,8 +67,8 @@ enum marker_op {
 
 /*
  * What the tracer may say back. As the result of the marker before a wait on a condition variable: return at once, though
- * nobody has signalled; POSIX allows a wait to do so at any time. As the result of the marker after one whose time was over:
- * let others have the mutex before this thread has it back.
+ * nobody has signalled; POSIX allows a wait to do so at any time. As the result of the marker after one that has ended: let others
+ * have the mutex before this thread has it back, as happens where they are quicker.
  */
 #define SPURIOUS 1
 #define LATE 2
@@ -371,6 +371,26 @@ static int yield_mtx(mtx_t *mutex)
     return rc == thrd_success ? real_mtx_lock(mutex) : rc;
 }
 
+/* A wait has ended; `rc` is its result. */
+static void woken(pthread_cond_t *cond, pthread_mutex_t *mutex, int rc, const void *caller)
+{
+    if (mark(OP_COND_WOKEN, cond, (unsigned long)mutex, caller) != LATE || rc != 0 || real_pthread_mutex_unlock(mutex) != 0)
+        return;
+    mark(OP_WAIT_LATE, cond, (unsigned long)mutex, caller);
+    real_pthread_mutex_lock(mutex);
+    mark(OP_COND_WOKEN, cond, (unsigned long)mutex, caller);
+}
+
+static void woken_c11(cnd_t *cond, mtx_t *mutex, int rc, const void *caller)
+{
+    if (mark(OP_COND_WOKEN | C11, cond, (unsigned long)mutex, caller) != LATE || rc != thrd_success ||
+        real_mtx_unlock(mutex) != thrd_success)
+        return;
+    mark(OP_WAIT_LATE | C11, cond, (unsigned long)mutex, caller);
+    real_mtx_lock(mutex);
+    mark(OP_COND_WOKEN | C11, cond, (unsigned long)mutex, caller);
+}
+
 /* The time of a wait was over. Until it returns nobody can know whether the thread has its mutex back already. */
 static void time_over(pthread_cond_t *cond, pthread_mutex_t *mutex, const void *caller)
 {
@@ -409,7 +429,7 @@ EXPORT int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
     NEED(pthread_cond_wait);
     long told = mark(OP_COND_WAIT, cond, (unsigned long)mutex, CALLER);
     int rc = told == SPURIOUS ? yield_mutex(mutex) : real_pthread_cond_wait(cond, mutex);
-    mark(OP_COND_WOKEN, cond, (unsigned long)mutex, CALLER);
+    woken(cond, mutex, rc, CALLER);
     return rc;
 }
 
@@ -420,7 +440,7 @@ EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
     int rc = told == SPURIOUS ? yield_mutex(mutex) : real_pthread_cond_timedwait(cond, mutex, until);
     if (rc == ETIMEDOUT)
         time_over(cond, mutex, CALLER);
-    mark(OP_COND_WOKEN, cond, (unsigned long)mutex, CALLER);
+    woken(cond, mutex, rc, CALLER);
     return rc;
 }
 
@@ -432,7 +452,7 @@ EXPORT int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
     int rc = told == SPURIOUS ? yield_mutex(mutex) : real_pthread_cond_clockwait(cond, mutex, clock, until);
     if (rc == ETIMEDOUT)
         time_over(cond, mutex, CALLER);
-    mark(OP_COND_WOKEN, cond, (unsigned long)mutex, CALLER);
+    woken(cond, mutex, rc, CALLER);
     return rc;
 }
 
@@ -472,7 +492,7 @@ EXPORT int cnd_wait(cnd_t *cond, mtx_t *mutex)
     NEED(cnd_wait);
     long told = mark(OP_COND_WAIT | C11, cond, (unsigned long)mutex, CALLER);
     int rc = told == SPURIOUS ? yield_mtx(mutex) : real_cnd_wait(cond, mutex);
-    mark(OP_COND_WOKEN | C11, cond, (unsigned long)mutex, CALLER);
+    woken_c11(cond, mutex, rc, CALLER);
     return rc;
 }
 
@@ -483,7 +503,7 @@ EXPORT int cnd_timedwait(cnd_t *restrict cond, mtx_t *restrict mutex, const stru
     int rc = told == SPURIOUS ? yield_mtx(mutex) : real_cnd_timedwait(cond, mutex, until);
     if (rc == thrd_timedout)
         time_over_c11(cond, mutex, CALLER);
-    mark(OP_COND_WOKEN | C11, cond, (unsigned long)mutex, CALLER);
+    woken_c11(cond, mutex, rc, CALLER);
     return rc;
 }
 

@@ -4,12 +4,14 @@
 //! *seen* ([`Session::until`]) or for everything to come to rest ([`Session::settle`]); it never waits for time to pass.
 
 mod death;
+mod explore;
 mod scan;
 mod start;
 mod wait;
 mod watch;
 
 pub use death::Death;
+pub use explore::{Deed, Explored};
 pub use scan::{Snapshot, ThreadSeen};
 pub use start::{Setup, environment, signal_name};
 pub use wait::{Settled, Wait};
@@ -49,6 +51,8 @@ pub struct Session {
     watch: watch::Watch,
     scan: scan::Scan,
     ready_at: usize,
+    /// Threads that wait for their turn get it one after the other, round and round; the last that did.
+    orderly: Option<i32>,
     interposer: Interposer,
     _dir: TempDir,
 }
@@ -194,7 +198,7 @@ impl Session {
         if moved {
             self.scan.reset();
         }
-        Ok(moved)
+        Ok(moved || self.next_in_order()?)
     }
 
     /// Waits until there may be something to pump, at most `longest`; true if there may be.

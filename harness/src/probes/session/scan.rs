@@ -122,6 +122,9 @@ impl Session {
     fn doing(&self, thread: &Thread, state: Option<&ThreadState>) -> String {
         let Some(state) = state else { return "ending".to_owned() };
         let at = |caller| self.tracer.at_place(caller);
+        if thread.is_parked() {
+            return "waiting for its turn".to_owned();
+        }
         if thread.is_held() {
             return "held mid-task".to_owned();
         }
@@ -144,6 +147,15 @@ impl Session {
     /// To be called when nothing moved since the last look: that, and threads that sleep and have not run between two
     /// looks, means that all slept at one moment, with nothing on its way to any of them.
     pub(super) fn at_rest(&mut self) -> Option<Sleep> {
+        // Whoever waits for its turn gets it.
+        match self.orderly.is_some() && !self.tracer.parked().is_empty() {
+            true => None,
+            false => self.nobody_runs(),
+        }
+    }
+
+    /// The same, whoever waits for a turn.
+    pub(super) fn nobody_runs(&mut self) -> Option<Sleep> {
         let pid = self.tracer.main();
         // Of a thread that is on its way out, the end is still to be heard.
         let kept = self.tracer.kept();

@@ -90,7 +90,7 @@ impl Session {
     ///
     /// [`Trouble::Decided`] when the server does not become ready, with what was seen instead.
     pub fn launch(program: &Program, setup: &Setup) -> Result<Self, Trouble> {
-        let (mut session, waited) = Self::begin(program, setup)?;
+        let (mut session, waited) = Self::begin(program, setup, false)?;
         session.become_ready(waited)?;
         Ok(session)
     }
@@ -102,7 +102,7 @@ impl Session {
     ///
     /// As [`Session::launch`].
     pub fn launch_unless_refused(program: &Program, setup: &Setup) -> Result<Option<Self>, Trouble> {
-        let (mut session, waited) = Self::begin(program, setup)?;
+        let (mut session, waited) = Self::begin(program, setup, false)?;
         if matches!(session.tracer.end(), Some((End::Status(REFUSED), _))) {
             return Ok(None);
         }
@@ -111,9 +111,13 @@ impl Session {
     }
 
     /// Starts it and waits until it listens, on another port if somebody else took the first one; how that wait ended.
-    fn begin(program: &Program, setup: &Setup) -> Result<(Self, Wait), Trouble> {
+    /// `in_order`: its threads take turns from the beginning.
+    pub(super) fn begin(program: &Program, setup: &Setup, in_order: bool) -> Result<(Self, Wait), Trouble> {
         for attempt in 1.. {
             let mut session = Self::spawn(program, setup)?;
+            if in_order {
+                session.keep_order();
+            }
             let waited =
                 session.until_patiently(START_DEADLINE, START_DEADLINE, |session| session.listens())?;
             let taken = setup.port.is_none() && attempt < PORT_TRIES && session.found_its_port_taken();
@@ -155,6 +159,7 @@ impl Session {
             watch: watch::Watch::new(),
             scan: Scan::default(),
             ready_at: 0,
+            orderly: None,
             interposer,
             _dir: dir,
         })
@@ -176,7 +181,7 @@ impl Session {
         self.tracer.ledger().objects().map(|(_, object)| object).filter(open).filter_map(|object| object.port)
     }
 
-    fn become_ready(&mut self, listening: Wait) -> Result<(), Trouble> {
+    pub(super) fn become_ready(&mut self, listening: Wait) -> Result<(), Trouble> {
         if !listening.reached() {
             let elsewhere = self.listeners().next();
             let what = elsewhere.map_or_else(

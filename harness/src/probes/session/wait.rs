@@ -13,7 +13,7 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a server whose threads sleep with deadlines of their own (a tick, a timeout) may do nothing that matters before
 /// it counts as stuck.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long to wait before looking at /proc again: a thread that falls asleep does not say so.
 pub(super) const TICK: Duration = Duration::from_micros(200);

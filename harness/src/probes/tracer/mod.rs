@@ -8,6 +8,7 @@ mod control;
 mod ending;
 pub mod event;
 mod filter;
+mod gate;
 mod guard;
 mod holds;
 pub mod kernel;
@@ -21,6 +22,7 @@ mod usable;
 
 pub use control::Shorten;
 pub use filter::{filter, guard_only};
+pub use gate::{Nudge, Place};
 pub use guard::Trespass;
 pub use holds::{At, Turn};
 pub use usable::usable;
@@ -90,6 +92,7 @@ pub struct Tracer {
     /// The threads that are not to end, and whether they would have.
     kept: BTreeMap<i32, bool>,
     clock_locks: bool,
+    gate_closed: bool,
     end: Option<(End, Duration)>,
 }
 
@@ -125,6 +128,7 @@ impl Tracer {
             late: BTreeSet::new(),
             kept: BTreeMap::new(),
             clock_locks: false,
+            gate_closed: false,
             end: None,
         })
     }

@@ -4,8 +4,10 @@ use super::{
     End, MOST_EVENTS, Struck, Tracer,
     arguments::{descriptor, second_descriptor},
     event::{Call, Event, What},
+    gate::Place,
     guard,
     holds::{self, Candidate},
+    ledger::Kind,
     origin::Origin,
     ptrace::{self, Entry, Resume, Stop},
     syscalls::{self, Class},
@@ -98,7 +100,7 @@ impl Tracer {
         self.struck = Some(Struck { tid, signal, at });
     }
 
-    fn log(&mut self, tid: i32, what: What) {
+    pub(super) fn log(&mut self, tid: i32, what: What) {
         self.seen += 1;
         // Whoever makes so many events repeats itself; what happens once is kept to the end.
         let once = match &what {
@@ -138,6 +140,7 @@ impl Tracer {
         thread.ended = Some(now);
         thread.waited = proc::time_without_processor(tid);
         thread.hold = holds::Hold::default();
+        thread.parked = None;
         self.log(tid, What::Ended);
     }
 
@@ -153,9 +156,11 @@ impl Tracer {
 
     fn at_entry(&mut self, tid: i32) -> Result<(), HarnessError> {
         let Some(entry) = ptrace::entry(tid) else { return Ok(()) };
+        let mut place = None;
         let resume = if entry.number == MARKER_CALL {
             if let Some(marker) = Marker::decode(&entry.args) {
                 self.at_marker(tid, marker);
+                place = Some(Place::Marker(marker));
             }
             Resume::Free
         } else if guard::is_guarded(entry.number) {
@@ -163,12 +168,26 @@ impl Tracer {
             Resume::Free
         } else {
             self.at_call(tid, entry);
+            place = self.call_in(tid).map(|(name, class, kind)| Place::Entry(name, class, kind));
             Resume::ToExit
         };
-        match self.threads.get(&tid) {
-            Some(thread) if thread.is_held() => Ok(()),
-            _ => ptrace::resume(tid, resume),
+        self.stay_or_go_on(tid, place, resume)
+    }
+
+    /// The call that a thread is in, and what its descriptor stands for.
+    fn call_in(&self, tid: i32) -> Option<(&'static str, Class, Option<Kind>)> {
+        let inside = self.threads.get(&tid)?.inside?;
+        let kind = inside.object.map(|id| self.ledger.object(id).kind);
+        Some((inside.call.name, inside.call.class, kind))
+    }
+
+    fn stay_or_go_on(&mut self, tid: i32, place: Option<Place>, resume: Resume) -> Result<(), HarnessError> {
+        if self.threads.get(&tid).is_some_and(Thread::is_held)
+            || place.is_some_and(|place| self.park(tid, place, resume))
+        {
+            return Ok(());
         }
+        ptrace::resume(tid, resume)
     }
 
     fn at_marker(&mut self, tid: i32, marker: Marker) {
@@ -204,7 +223,7 @@ impl Tracer {
         }
         if let Some(thread) = self.threads.get_mut(&tid) {
             thread.note(&marker);
-            if marker.op == Op::WaitLate {
+            if marker.op == Op::WaitLate && !self.gate_closed {
                 thread.hold.hold_late(self.seen);
             }
             thread.hold.decide(Candidate::Marker(&marker), thread.locks.len(), self.seen);
@@ -237,11 +256,10 @@ impl Tracer {
     }
 
     fn at_exit(&mut self, tid: i32) -> Result<(), HarnessError> {
+        let call = self.call_in(tid);
         self.came_back(tid);
-        match self.threads.get(&tid) {
-            Some(thread) if thread.is_held() => Ok(()),
-            _ => ptrace::resume(tid, Resume::Free),
-        }
+        let place = call.map(|(name, class, kind)| Place::Return(name, class, kind));
+        self.stay_or_go_on(tid, place, Resume::Free)
     }
 
     fn came_back(&mut self, tid: i32) {

@@ -1,6 +1,6 @@
 //! The thread census: who there is, what each thread holds, waits for and is doing.
 
-use super::{holds::Hold, ledger::ObjectId, syscalls::Traced};
+use super::{gate::Parked, holds::Hold, ledger::ObjectId, syscalls::Traced};
 use crate::probes::interposer::{Marker, Op};
 use std::{fmt, time::Duration};
 
@@ -114,6 +114,8 @@ pub struct Thread {
     pub(super) made_last: Option<i32>,
     /// Whether and how it is to be held.
     pub(super) hold: Hold,
+    /// It waits for its turn here.
+    pub(super) parked: Option<Parked>,
 }
 
 impl Thread {
@@ -138,12 +140,13 @@ impl Thread {
             stopped: false,
             made_last: None,
             hold: Hold::default(),
+            parked: None,
         }
     }
 
     /// Whether the tracer keeps it from running.
     pub fn is_held(&self) -> bool {
-        self.hold.is_held()
+        self.hold.is_held() || self.parked.is_some()
     }
 
     /// `worker 2 (tid 4711)`.
@@ -168,6 +171,7 @@ impl Thread {
                 self.waiting = Some(Waiting::Cond { cond: object, mutex: more })
             }
             Op::MutexBlocked | Op::RwlockBlocked => self.waiting = Some(Waiting::Lock(object)),
+            Op::WaitLate => self.waiting = Some(Waiting::Lock(more)),
             Op::SemBlocked => self.waiting = Some(Waiting::Sem(object)),
             Op::JoinBegin => self.waiting = Some(Waiting::Join(object)),
             Op::CondWoken | Op::SemTaken | Op::JoinEnd | Op::WaitFailed => self.waiting = None,

@@ -2,7 +2,11 @@
 
 mod observe;
 
-use super::{Context, Requirement, common::Ended};
+use super::{
+    Context, Requirement,
+    common::Ended,
+    search::{self, Crowd, Words},
+};
 use crate::{
     error::Trouble,
     model::{Finding, Id, Outcome},
@@ -18,6 +22,17 @@ const LIMIT: Duration = Duration::from_secs(2);
 
 /// Too slow is only what was too slow so often.
 const TRIES: usize = 3;
+
+/// Where orders of steps are drawn.
+const CROWDS: [Crowd; 1] = [Crowd { workers: 2, capacity: 64, clients: 2 }];
+
+const WORDS: Words<'_> = Words {
+    compares: false,
+    expected: "in whatever order the threads take their steps, SIGTERM leads to answers for all that was taken and to exit \
+               status 0",
+    hint: "read the last turns: set the flag and wake the workers under the lock under which they look at it, and look again \
+           after every wake-up",
+};
 
 /// What the server is doing when SIGTERM comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +103,8 @@ impl Requirement for Shutdown {
          port, it serves.\n\n\
          Forced: SIGTERM (a) while idle, (b) with tasks queued behind workers that are held mid-task, while a newcomer \
          tries to connect, (c) with one task in a worker's hand, (d) with idle clients connected and one whose answers do \
-         not fit into its buffers any more. Held workers are let go after SIGTERM.\n\n\
+         not fit into its buffers any more. Held workers are let go after SIGTERM. Then (e), again and again: three clients ask and \
+         SIGTERM comes while the threads take turns from one lock, wait or eventfd to the next, in orders drawn from the seed.\n\n\
          Decides: no newcomer is accepted; the process does not end before the workers are let go; every request taken \
          before SIGTERM is answered; every worker is joined before the process ends; status 0; the time; and a second \
          start on the same port."
@@ -113,6 +129,9 @@ impl Requirement for Shutdown {
                 return Ok(finding);
             }
             slowest = slowest.max(observation.took);
+        }
+        if let Some(found) = search::for_an_end(context, &CROWDS, &WORDS)? {
+            return Ok(found);
         }
         Ok(Finding::pass(
             expected(),

@@ -5,6 +5,7 @@ mod unwatched;
 use super::{
     Context, Requirement,
     common::{Ended, held_tids, is_result, mixed, not_yet, release_in_order, shown, stuck, wait_for_answers},
+    search::{self, Crowd, Words},
 };
 use crate::{
     error::Trouble,
@@ -22,6 +23,20 @@ pub struct ConcurrentClients;
 const WORKERS: usize = 4;
 const CAPACITY: usize = 64;
 const CLIENTS: usize = 30;
+
+/// Where orders of steps are drawn: room for everybody in the queue.
+const CROWDS: [Crowd; 3] = [
+    Crowd { workers: 2, capacity: CAPACITY, clients: 3 },
+    Crowd { workers: 1, capacity: CAPACITY, clients: 2 },
+    Crowd { workers: 2, capacity: CAPACITY, clients: 5 },
+];
+
+const WORDS: Words<'_> = Words {
+    compares: true,
+    expected: "in whatever order the threads take their steps, each client gets the answer that it gets alone",
+    hint: "read the last turns: what had the thread that went on last believed, that was not so any more? Look again under \
+           the lock before acting, wait in a `while`, and wake whoever may be waiting",
+};
 
 /// How a round mixes the answers up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +89,8 @@ impl Requirement for ConcurrentClients {
          Forced: first every request alone, which gives the right answers. Then five rounds of all together: with the \
          workers held mid-task and let go in an order drawn from the seed, so that old tasks finish last; with the main \
          thread held until the workers have finished everything, so that all results wait at once; and with nobody held. \
-         Then once more all together, of a server without tracer and preloaded library.\n\n\
+         Then some clients, again and again, while the threads take turns from one lock, wait or eventfd to the next, in orders \
+         drawn from the seed. Then once more all together, of a server without tracer and preloaded library.\n\n\
          Decides: one line for each client, equal to the one it got alone; and the server that nobody watches answers the \
          same with as many threads. If not one good request gets a `result:` alone, there is nothing that could be mixed up, \
          and that is no pass."
@@ -107,6 +123,9 @@ impl Requirement for ConcurrentClients {
                 return Ok(seen);
             }
             finding = Some(seen);
+        }
+        if let Some(found) = search::for_answers(context, &CROWDS, &WORDS)? {
+            return Ok(found);
         }
         let threads = session.tracer.alive().filter(|thread| thread.role != Role::Child).count();
         let backlog = session.backlog();

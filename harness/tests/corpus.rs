@@ -4,8 +4,12 @@
 
 mod common;
 
-use common::{as_declared, corpus};
-use quest::{model::Id, quests::corpus::Kind};
+use common::{as_declared, corpus, quest_folder};
+use quest::{
+    model::Id,
+    quests::corpus::{Entry, Kind},
+};
+use std::fs;
 
 /// Checks the broken programs whose manifest names this id first.
 fn killed_by(family: char, number: u8) {
@@ -53,4 +57,23 @@ one_test_for_each! {
     h5 'H' 5;
     h6 'H' 6;
     h7 'H' 7;
+}
+
+#[test]
+fn every_section_of_the_requirements_names_only_programs_that_fail_its_id() {
+    let text = fs::read_to_string(quest_folder().join("../../docs/requirements.md")).unwrap();
+    let broken: Vec<Entry> = corpus().into_iter().filter(|entry| entry.kind == Kind::Broken).collect();
+    let mut proofs = 0;
+    for section in text.split("\n## ").skip(1) {
+        let Ok(id) = section.split(':').next().unwrap_or_default().parse::<Id>() else { continue };
+        let proof = section.split("**Proved by** ").nth(1).and_then(|rest| rest.split("\n\n").next());
+        let proof = proof.unwrap_or_else(|| panic!("{id} is proved by nothing"));
+        // Every other piece stands between backquotes; one with a slash is a link.
+        for name in proof.split('`').skip(1).step_by(2).filter(|piece| !piece.contains('/')) {
+            let entry = broken.iter().find(|entry| entry.name == name);
+            assert!(entry.is_some_and(|entry| entry.fails.contains(&id)), "{name} does not fail {id}");
+            proofs += 1;
+        }
+    }
+    assert!(proofs > 100, "{proofs}");
 }

@@ -37,7 +37,8 @@ pub(super) struct Crowd {
 
 /// What a requirement looks for, and what it says if an order is found that breaks it.
 pub(super) struct Words<'a> {
-    /// Whether each must get the answer that it gets alone, and waits may be interrupted; if not, each must get one at all.
+    /// Whether each must get the answer that it gets alone: then some ask something bad, requests come in pieces, and waits may
+    /// be interrupted. If not, all ask something good, and each must get an answer at all.
     pub(super) compares: bool,
     pub(super) expected: &'a str,
     pub(super) hint: &'a str,
@@ -55,7 +56,8 @@ pub(super) fn for_answers(
     words: &Words<'_>,
 ) -> Result<Option<Finding>, Trouble> {
     let most = crowds.iter().map(|crowd| crowd.clients).max().unwrap_or(0);
-    let Some(alone) = alone(context, &crowds[0], most)? else { return Ok(None) };
+    let requests: Vec<Vec<u8>> = (0..most).map(if words.compares { request } else { good }).collect();
+    let Some(alone) = alone(context, &crowds[0], &requests)? else { return Ok(None) };
     let mut lengths = vec![LENGTH; crowds.len()];
     let mut stage = None;
     for number in 0..context.schedules {
@@ -68,8 +70,10 @@ pub(super) fn for_answers(
         session.settle()?;
         let schedule = Schedule::new(context.seed, number, lengths[at]);
         let mut schedule = if words.compares { schedule.with_interrupts() } else { schedule };
-        let requests: Vec<Vec<u8>> = (0..crowd.clients).map(request).collect();
-        let deeds = in_pieces(&mut schedule, &ids, &requests);
+        let deeds = match words.compares {
+            true => in_pieces(&mut schedule, &ids, &requests),
+            false => whole(&ids, &requests),
+        };
         let answered = |session: &Session, id: &ClientId| session.clients.get(*id).answers() > round;
         let explored = session.explore(&mut schedule, deeds, ANSWER_DEADLINE, |session| {
             ids.iter().all(|id| answered(session, id))
@@ -95,8 +99,8 @@ pub(super) fn for_answers(
         let lines = |id: &ClientId| session.clients.get(*id).lines()[round..].concat();
         let other = (0..ids.len()).find(|at| lines(&ids[*at]) != alone[*at]);
         if let Some(at) = other.filter(|_| words.compares) {
-            let (got, asked) = (lines(&ids[at]), request(at));
-            let asked = shown(asked.strip_suffix(b"\n").unwrap_or(&asked));
+            let (got, asked) = (lines(&ids[at]), &requests[at]);
+            let asked = shown(asked.strip_suffix(b"\n").unwrap_or(asked));
             let observed = format!(
                 "client {} asked {asked} and got {}; alone the same request gets {}",
                 ids[at] + 1,
@@ -124,13 +128,17 @@ fn request(number: usize) -> Vec<u8> {
     if number % 3 == 2 { bad(number) } else { good(number - number % 2) }
 }
 
-/// What so many clients are answered one after the other. `None` if one is not: who gets no answer alone is judged elsewhere.
-fn alone(context: &Context<'_>, crowd: &Crowd, clients: usize) -> Result<Option<Vec<Vec<u8>>>, Trouble> {
+/// What these requests are answered one after the other. `None` if one is not: who gets no answer alone is judged elsewhere.
+fn alone(
+    context: &Context<'_>,
+    crowd: &Crowd,
+    requests: &[Vec<u8>],
+) -> Result<Option<Vec<Vec<u8>>>, Trouble> {
     let mut session = Session::launch(context.program, &Setup::new(crowd.workers, crowd.capacity))?;
     let id = session.connect()?;
     let mut answers = Vec::new();
-    for number in 0..clients {
-        match session.ask(id, &request(number))? {
+    for request in requests {
+        match session.ask(id, request)? {
             Ok(answer) => answers.push(answer),
             Err(_) => return Ok(None),
         }
@@ -155,7 +163,7 @@ pub(super) fn for_an_end(
         let (mut session, ids) = gather(context, &crowds[at])?;
         let mut schedule = Schedule::new(context.seed, number, lengths[at]);
         let requests: Vec<Vec<u8>> = (0..ids.len()).map(good).collect();
-        let mut deeds = in_pieces(&mut schedule, &ids, &requests);
+        let mut deeds = whole(&ids, &requests);
         deeds.push(Deed::Signal(Signal::SIGTERM));
         let explored = session.explore(&mut schedule, deeds, ANSWER_DEADLINE, |_| false)?;
         lengths[at] = schedule.steps();
@@ -187,6 +195,11 @@ pub(super) fn for_an_end(
         }
     }
     Ok(None)
+}
+
+/// Each client sends its request.
+fn whole(ids: &[ClientId], requests: &[Vec<u8>]) -> Vec<Deed> {
+    std::iter::zip(ids, requests).map(|(id, request)| Deed::Send(*id, request.clone())).collect()
 }
 
 /// Each client sends its request; every third in two pieces, the second of which comes when others have begun.

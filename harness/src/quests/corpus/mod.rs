@@ -128,9 +128,9 @@ impl Entry {
         }
     }
 
-    /// Whether its report must carry exactly [`Entry::notes`]. A mistake may well be noted, too.
+    /// Whether its report must carry exactly [`Entry::notes`]. A mistake may well be noted, too, and its manifest need not say.
     pub fn notes_count(&self) -> bool {
-        !matches!(self.kind, Kind::Starter | Kind::Broken)
+        !self.notes.is_empty() || !matches!(self.kind, Kind::Starter | Kind::Broken)
     }
 }
 
@@ -141,6 +141,8 @@ struct Broken {
     fails: Vec<Id>,
     #[serde(default)]
     inconclusive: Vec<Id>,
+    #[serde(default)]
+    notes: Vec<String>,
     why: String,
     rarity: Rarity,
 }
@@ -218,9 +220,9 @@ fn entry(kind: Kind, name: String, path: PathBuf, quest: &Path) -> Result<Entry,
     let mut entry = Entry::new(kind, name, path.clone());
     match kind {
         Kind::Broken => {
-            let (Broken { fails, inconclusive, why, rarity }, base) = manifest(&path)?;
+            let (Broken { fails, inconclusive, notes, why, rarity }, base) = manifest(&path)?;
             let base = Some(quest.join(base.unwrap_or_else(usual)));
-            entry = Entry { fails, inconclusive, why, rarity: Some(rarity), base, ..entry };
+            entry = Entry { fails, inconclusive, notes, why, rarity: Some(rarity), base, ..entry };
             if entry.fails.is_empty() || !entry.fails.is_sorted() {
                 return Err(wrong("`fails` lists at least one id, in order"));
             }

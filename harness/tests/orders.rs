@@ -18,8 +18,8 @@ fn said(program: &str, id: Id, schedules: usize) -> (Outcome, String) {
 }
 
 #[test]
-fn a_push_that_asks_before_it_locks_is_found_in_some_order_and_in_no_other_way() {
-    let (r1, program) = (Id::new('R', 1), "full-asked-before-the-lock");
+fn one_condition_for_two_causes_is_found_in_some_order_and_in_no_other_way() {
+    let (r1, program) = (Id::new('R', 1), "one-condition-for-both");
     assert_eq!(said(program, r1, 0).0, Outcome::Pass);
     let (outcome, observed) = said(program, r1, 60);
     assert_eq!(outcome, Outcome::Fail, "{observed}");

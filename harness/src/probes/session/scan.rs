@@ -160,7 +160,9 @@ impl Session {
         // Of a thread that is on its way out, the end is still to be heard.
         let kept = self.tracer.kept();
         let leaving = |t: &&Thread| t.ended.is_some() && t.tid != pid && !kept.contains(&t.tid);
-        if self.tracer.unreaped().any(|t| leaving(&t)) || self.tracer.alive().next().is_none() {
+        // So is that of the process whose last thread has gone; a child that sleeps on says nothing about it.
+        let process_lives = self.tracer.alive().any(|thread| thread.role != Role::Child);
+        if self.tracer.unreaped().any(|t| leaving(&t)) || !process_lives {
             self.scan.quiet.reset();
             return None;
         }

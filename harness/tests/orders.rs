@@ -29,7 +29,7 @@ fn one_condition_for_two_causes_is_found_in_some_order_and_in_no_other_way() {
 #[test]
 fn the_same_seed_finds_the_same_in_the_same_order_with_the_same_steps() {
     let steps = || {
-        let (outcome, observed) = said("closed-asked-before-the-lock", Id::new('R', 3), 60);
+        let (outcome, observed) = said("remembers-before-it-knows", Id::new('R', 6), 60);
         assert_eq!(outcome, Outcome::Fail, "{observed}");
         observed
     };

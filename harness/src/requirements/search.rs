@@ -14,7 +14,7 @@ use crate::{
         clients::ClientId,
         schedule::{Schedule, WAYS},
         session::{Deed, Explored, Session, Setup, Snapshot, Wait},
-        tracer::{End, event::Call, syscalls::Class},
+        tracer::End,
     },
 };
 use nix::sys::signal::Signal;
@@ -146,27 +146,26 @@ fn alone(
     Ok(Some(answers))
 }
 
-/// In each order all clients of one of these crowds ask and SIGTERM comes; what was taken must be answered and the server must end with status 0.
-/// A finding if it does not.
+/// In each order all clients of the crowd ask and SIGTERM comes; what was taken must be answered and the server must end with
+/// status 0. A finding if it does not.
 ///
 /// # Errors
 ///
 /// As [`Session::until`].
 pub(super) fn for_an_end(
     context: &Context<'_>,
-    crowds: &[Crowd],
+    crowd: &Crowd,
     words: &Words<'_>,
 ) -> Result<Option<Finding>, Trouble> {
-    let mut lengths = vec![LENGTH; crowds.len()];
+    let requests: Vec<Vec<u8>> = (0..crowd.clients).map(good).collect();
+    let mut length = LENGTH;
     for number in 0..context.schedules {
-        let at = number / WAYS % crowds.len();
-        let (mut session, ids) = gather(context, &crowds[at])?;
-        let mut schedule = Schedule::new(context.seed, number, lengths[at]);
-        let requests: Vec<Vec<u8>> = (0..ids.len()).map(good).collect();
+        let (mut session, ids) = gather(context, crowd)?;
+        let mut schedule = Schedule::new(context.seed, number, length);
         let mut deeds = whole(&ids, &requests);
         deeds.push(Deed::Signal(Signal::SIGTERM));
         let explored = session.explore(&mut schedule, deeds, ANSWER_DEADLINE, |_| false)?;
-        lengths[at] = schedule.steps();
+        length = schedule.steps();
         let said = |observed: String, place: String| told(context, number, words, &explored, observed, place);
         match &explored.wait {
             Wait::Busy(snapshot) => return Ok(Some(unfinished(context, number, words, snapshot))),
@@ -183,8 +182,9 @@ pub(super) fn for_an_end(
                 died(&session).unwrap_or_default(),
             )));
         }
-        let taken =
-            |at: &usize| taken_before(&session, ids[*at], explored.signalled_at) >= good(*at).len() as i64;
+        let taken = |at: &usize| {
+            explored.received.get(&ids[*at]).is_some_and(|bytes| *bytes >= requests[*at].len() as u64)
+        };
         let lost = (0..ids.len()).filter(taken).find(|at| session.clients.get(ids[*at]).answers() == 0);
         if let Some(at) = lost {
             let observed = format!(
@@ -218,19 +218,6 @@ fn in_pieces(schedule: &mut Schedule, ids: &[ClientId], requests: &[Vec<u8>]) ->
     first
 }
 
-/// How many bytes of a client's the server had received when the stream held so many events.
-fn taken_before(session: &Session, id: ClientId, events: usize) -> i64 {
-    let connection = session.tracer.ledger().connection(session.clients.get(id).port());
-    let receives = |call: &&Call| {
-        // A look is not a taking.
-        let looks = call.name == "recvfrom" && call.args[3] as i32 & libc::MSG_PEEK != 0
-            || call.name == "recvmsg" && call.args[2] as i32 & libc::MSG_PEEK != 0;
-        call.class == Class::Receive && call.result > 0 && call.object == connection && !looks
-    };
-    let calls = session.tracer.events()[..events].iter().filter_map(|event| event.call());
-    calls.filter(receives).map(|call| call.result).sum()
-}
-
 /// The finding when the schedule with this number, counted from 0, took too long.
 fn unfinished(context: &Context<'_>, number: usize, words: &Words<'_>, snapshot: &Snapshot) -> Finding {
     not_yet(words.expected, &which(context, number), &snapshot.describe())
@@ -262,7 +249,7 @@ fn told(
     )
 }
 
-/// What came to pass in an order that is rare by itself: `` (with 2 spurious wake-ups)``.
+/// What came to pass in an order that is rare by itself: ` (with 2 spurious wake-ups)`.
 fn chances(spurious: usize, interrupted: usize) -> String {
     let some = |n: usize, one: &str, more: &str| match n {
         0 => None,

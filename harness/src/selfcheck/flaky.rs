@@ -198,19 +198,18 @@ pub fn run(
         for busy in [false, true] {
             let left: Vec<usize> =
                 (0..all.programs.len()).filter(|at| !all.programs[*at].has(number, busy)).collect();
-            let grader = |at: usize| match plan.entries[at].kind {
-                Kind::Broken => plan.grader.clone(),
-                _ => plan.grader.with_seed(number),
+            let seed = |at: usize| match plan.entries[at].kind {
+                Kind::Broken => plan.grader.seed(),
+                _ => number,
             };
             let _load = (busy && !left.is_empty()).then(Load::on_every_core);
             in_lanes(
                 plan.jobs,
                 &left,
-                |at| grader(*at).grade(&plan.entries[*at].path),
+                |at| plan.grader.with_seed(seed(*at)).grade(&plan.entries[*at].path),
                 |news| {
                     if let News::Finished(at, graded) = news {
-                        let once = (number, grader(*at).seed(), busy);
-                        all.programs[*at].add(once, &graded, &plan.ids);
+                        all.programs[*at].add((number, seed(*at), busy), &graded, &plan.ids);
                         on(all, *at);
                     }
                 },

@@ -67,8 +67,8 @@ enum marker_op {
 
 /*
  * What the tracer may say back. As the result of the marker before a wait on a condition variable: return at once, though
- * nobody has signalled; POSIX allows a wait to do so at any time. As the result of the marker after one that has ended: let others
- * have the mutex before this thread has it back, as happens where they are quicker.
+ * nobody has signalled; POSIX allows a wait to do so at any time. As the result of the marker after one that has ended:
+ * let others have the mutex before this thread has it back, as happens where they are quicker.
  */
 #define SPURIOUS 1
 #define LATE 2
@@ -371,41 +371,51 @@ static int yield_mtx(mtx_t *mutex)
     return rc == thrd_success ? real_mtx_lock(mutex) : rc;
 }
 
+/* As if this thread, whose wait has ended, did not have its mutex back yet: others may have it first. 0 if it cannot be so. */
+static int step_back(pthread_cond_t *cond, pthread_mutex_t *mutex, const void *caller)
+{
+    if (real_pthread_mutex_unlock(mutex) != 0)
+        return 0;
+    mark(OP_WAIT_LATE, cond, (unsigned long)mutex, caller);
+    real_pthread_mutex_lock(mutex);
+    return 1;
+}
+
+static int step_back_c11(cnd_t *cond, mtx_t *mutex, const void *caller)
+{
+    if (real_mtx_unlock(mutex) != thrd_success)
+        return 0;
+    mark(OP_WAIT_LATE | C11, cond, (unsigned long)mutex, caller);
+    real_mtx_lock(mutex);
+    return 1;
+}
+
 /* A wait has ended; `rc` is its result. */
 static void woken(pthread_cond_t *cond, pthread_mutex_t *mutex, int rc, const void *caller)
 {
-    if (mark(OP_COND_WOKEN, cond, (unsigned long)mutex, caller) != LATE || rc != 0 || real_pthread_mutex_unlock(mutex) != 0)
-        return;
-    mark(OP_WAIT_LATE, cond, (unsigned long)mutex, caller);
-    real_pthread_mutex_lock(mutex);
-    mark(OP_COND_WOKEN, cond, (unsigned long)mutex, caller);
+    const unsigned long with = (unsigned long)mutex;
+    if (mark(OP_COND_WOKEN, cond, with, caller) == LATE && rc == 0 && step_back(cond, mutex, caller))
+        mark(OP_COND_WOKEN, cond, with, caller);
 }
 
 static void woken_c11(cnd_t *cond, mtx_t *mutex, int rc, const void *caller)
 {
-    if (mark(OP_COND_WOKEN | C11, cond, (unsigned long)mutex, caller) != LATE || rc != thrd_success ||
-        real_mtx_unlock(mutex) != thrd_success)
-        return;
-    mark(OP_WAIT_LATE | C11, cond, (unsigned long)mutex, caller);
-    real_mtx_lock(mutex);
-    mark(OP_COND_WOKEN | C11, cond, (unsigned long)mutex, caller);
+    const unsigned long with = (unsigned long)mutex;
+    if (mark(OP_COND_WOKEN | C11, cond, with, caller) == LATE && rc == thrd_success && step_back_c11(cond, mutex, caller))
+        mark(OP_COND_WOKEN | C11, cond, with, caller);
 }
 
 /* The time of a wait was over. Until it returns nobody can know whether the thread has its mutex back already. */
 static void time_over(pthread_cond_t *cond, pthread_mutex_t *mutex, const void *caller)
 {
-    if (mark(OP_WAIT_FAILED, cond, 0, caller) != LATE || real_pthread_mutex_unlock(mutex) != 0)
-        return;
-    mark(OP_WAIT_LATE, cond, (unsigned long)mutex, caller);
-    real_pthread_mutex_lock(mutex);
+    if (mark(OP_WAIT_FAILED, cond, 0, caller) == LATE)
+        step_back(cond, mutex, caller);
 }
 
 static void time_over_c11(cnd_t *cond, mtx_t *mutex, const void *caller)
 {
-    if (mark(OP_WAIT_FAILED | C11, cond, 0, caller) != LATE || real_mtx_unlock(mutex) != thrd_success)
-        return;
-    mark(OP_WAIT_LATE | C11, cond, (unsigned long)mutex, caller);
-    real_mtx_lock(mutex);
+    if (mark(OP_WAIT_FAILED | C11, cond, 0, caller) == LATE)
+        step_back_c11(cond, mutex, caller);
 }
 
 EXPORT int pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attr)

@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 const TRIES: usize = 3;
 
 /// Where orders of steps are drawn.
-const CROWDS: [Crowd; 1] = [Crowd { workers: 2, capacity: 64, clients: 2 }];
+const CROWD: Crowd = Crowd { workers: 2, capacity: 64, clients: 2 };
 
 const WORDS: Words<'_> = Words {
     compares: false,
@@ -130,7 +130,7 @@ impl Requirement for Shutdown {
             }
             slowest = slowest.max(observation.took);
         }
-        if let Some(found) = search::for_an_end(context, &CROWDS, &WORDS)? {
+        if let Some(found) = search::for_an_end(context, &CROWD, &WORDS)? {
             return Ok(found);
         }
         Ok(Finding::pass(

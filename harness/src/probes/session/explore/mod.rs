@@ -45,8 +45,8 @@ pub struct Explored {
     pub spurious: usize,
     /// How many waits on epoll ended with `EINTR`.
     pub interrupted: usize,
-    /// How many events the stream held when the signal was sent.
-    pub signalled_at: usize,
+    /// How many bytes of each client's the server had received when the signal was sent.
+    pub received: BTreeMap<ClientId, u64>,
 }
 
 /// A thread that has used so much processor time without coming to a stop computes for long, or waits for somebody by going
@@ -56,7 +56,8 @@ const LONG: Duration = Duration::from_millis(30);
 /// How many of the last turns are kept.
 const TURNS: usize = 8;
 
-/// Of so many waits on a condition variable one ends at once; of so many that end one has its mutex back late; of so many waits on epoll one is interrupted.
+/// Of so many waits on a condition variable one ends at once; of so many that end one has its mutex back late; of so many waits
+/// on epoll one is interrupted.
 const SPURIOUS_ONE_IN: u64 = 8;
 const OVERTAKEN_ONE_IN: u64 = 4;
 const INTERRUPTED_ONE_IN: u64 = 32;
@@ -65,8 +66,8 @@ const CLIENTS: Slot = 0;
 
 impl Session {
     /// Lets the threads take turns until `goal` is seen, with these deeds from outside in their order; one thread runs at a
-    /// time, but for those that it wakes, which come to their next stop. In the end they take turns in a
-    /// fixed order, as after [`Session::launch_in_order`].
+    /// time, but for those that it wakes, which come to their next stop. In the end they take turns in a fixed order, as after
+    /// [`Session::launch_in_order`].
     ///
     /// # Errors
     ///
@@ -80,8 +81,13 @@ impl Session {
     ) -> Result<Explored, Trouble> {
         self.orderly = None;
         self.tracer.close_gate();
-        let mut explored =
-            Explored { wait: Wait::Ended, turns: Vec::new(), spurious: 0, interrupted: 0, signalled_at: 0 };
+        let mut explored = Explored {
+            wait: Wait::Ended,
+            turns: Vec::new(),
+            spurious: 0,
+            interrupted: 0,
+            received: BTreeMap::new(),
+        };
         let result = self.take_turns(schedule, deeds.into(), deadline, goal, &mut explored);
         self.keep_order();
         explored.wait = result?;
@@ -119,8 +125,7 @@ impl Session {
             let alone = last_tid.is_some_and(|tid| self.nobody_else_runs(tid, &parked));
             let rest = match alone {
                 true => None,
-                // Nobody has run since something last moved; the second look is to say so.
-                false => self.at_rest().or_else(|| self.at_rest()),
+                false => self.nobody_has_run(),
             };
             if !alone && rest.is_none() && !self.runs_for_long(&mut used) {
                 self.nap(super::wait::TICK)?;
@@ -140,19 +145,21 @@ impl Session {
             }
             used.clear();
             let chosen = schedule.choose(&slots);
-            last_tid = parked.iter().find(|(_, role, _)| slot(*role) == chosen).map(|(tid, ..)| *tid);
-            let words = match parked.iter().find(|(_, role, _)| slot(*role) == chosen) {
+            let thread = parked.iter().find(|(_, role, _)| slot(*role) == chosen).copied();
+            last_tid = thread.map(|(tid, ..)| tid);
+            let words = match thread {
                 Some((tid, _, place)) => {
-                    let nudge = nudge(schedule, *place);
-                    let given = self.tracer.give_turn(*tid, nudge)?;
+                    let nudge = nudge(schedule, place);
+                    let given = self.tracer.give_turn(tid, nudge)?;
                     explored.spurious += usize::from(given && nudge == Nudge::Spurious);
                     explored.interrupted += usize::from(given && nudge == Nudge::Interrupted);
-                    (last != Some(chosen) || given).then(|| self.turn_in_words(*tid, *place, nudge, given))
+                    (last != Some(chosen) || given).then(|| self.turn_in_words(tid, place, nudge, given))
                 }
                 None => {
                     let deed = deeds.pop_front();
                     if let Some(Deed::Signal(_)) = deed {
-                        explored.signalled_at = self.tracer.events().len();
+                        let received = |id| self.server_side(id).map_or(0, |side| side.bytes_in);
+                        explored.received = self.clients.iter().map(|(id, _)| (id, received(id))).collect();
                     }
                     deed.map(|deed| self.act(deed)).transpose()?
                 }
@@ -200,22 +207,15 @@ fn slot(role: Role) -> Slot {
 
 /// What may happen to a thread that goes on from here, if it is drawn.
 fn nudge(schedule: &mut Schedule, place: Place) -> Nudge {
-    match place {
+    let (nudge, one_in) = match place {
         Place::Marker(marker) if matches!(marker.op, Op::CondWait | Op::CondTimedWait) => {
-            if schedule.draw(SPURIOUS_ONE_IN) == 0 { Nudge::Spurious } else { Nudge::None }
+            (Nudge::Spurious, SPURIOUS_ONE_IN)
         }
-        Place::Marker(marker) if marker.op == Op::CondWoken => {
-            if schedule.draw(OVERTAKEN_ONE_IN) == 0 {
-                Nudge::Overtaken
-            } else {
-                Nudge::None
-            }
+        Place::Marker(marker) if marker.op == Op::CondWoken => (Nudge::Overtaken, OVERTAKEN_ONE_IN),
+        Place::Entry(_, Class::EpollWait, _) if schedule.interrupts() => {
+            (Nudge::Interrupted, INTERRUPTED_ONE_IN)
         }
-        Place::Entry(_, Class::EpollWait, _)
-            if schedule.interrupts() && schedule.draw(INTERRUPTED_ONE_IN) == 0 =>
-        {
-            Nudge::Interrupted
-        }
-        _ => Nudge::None,
-    }
+        _ => return Nudge::None,
+    };
+    if schedule.draw(one_in) == 0 { nudge } else { Nudge::None }
 }

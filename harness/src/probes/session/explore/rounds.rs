@@ -1,7 +1,11 @@
 //! Turns in a fixed order, and who must be looked at after each.
 
 use super::{Class, Nudge, Op, Place, Role, Session, Waiting};
-use crate::{error::Trouble, probes::session::start::Setup, submission::Program};
+use crate::{
+    error::Trouble,
+    probes::{proc::Sleep, session::start::Setup},
+    submission::Program,
+};
 
 impl Session {
     /// As [`Session::launch`], with a gate that is closed from the beginning: the threads take turns in a fixed order until
@@ -30,12 +34,17 @@ impl Session {
         let next = parked.iter().find(|(_, other, _)| Some(*other) > role).or(parked.first());
         let Some((tid, ..)) = next.copied() else { return Ok(false) };
         let alone = self.nobody_else_runs(last, &parked);
-        if !alone && self.nobody_runs().or_else(|| self.nobody_runs()).is_none() {
+        if !alone && self.nobody_has_run().is_none() {
             return Ok(false);
         }
         self.orderly = Some(tid);
         self.tracer.give_turn(tid, Nudge::None)?;
         Ok(true)
+    }
+
+    /// Two looks at once: nobody has run since something last moved, and the second look is to say so.
+    pub(super) fn nobody_has_run(&mut self) -> Option<Sleep> {
+        self.nobody_runs().or_else(|| self.nobody_runs())
     }
 
     /// Whether this thread, which had the last turn while all others slept or waited for theirs, is at its next stop and has woken

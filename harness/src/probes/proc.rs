@@ -2,10 +2,11 @@
 
 use super::tracer::syscalls::{Class, limited_by, naps, traced, wakes_by_itself};
 use procfs::{
+    FromRead,
     net::{TcpNetEntry, TcpState},
-    process::{FDTarget, Process, Syscall, Task},
+    process::{FDTarget, Process, Schedstat, Stat, Syscall},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fs::File, io, os::unix::fs::FileExt, time::Duration};
 
 /// A thread at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,27 +29,54 @@ pub struct ThreadState {
 
 /// Reads a thread's state. `None` when it is gone.
 pub fn thread_state(tid: i32) -> Option<ThreadState> {
-    let task: Task = Process::new(tid).ok()?.task_from_tid(tid).ok()?;
-    let state = task.stat().ok()?.state;
-    let blocked = match task.syscall().ok() {
-        Some(Syscall::Blocked { syscall_number, argument_registers, .. }) => {
-            Some((syscall_number, argument_registers))
-        }
-        _ => None,
-    };
-    // Last: if it has not grown since an earlier look at which the thread slept, then the thread slept all the while, and
-    // what was read in between belongs together.
-    let schedule = task.schedstat().ok()?;
-    Some(ThreadState {
-        // Not `t`: a thread that ptrace has stopped has something to tell that nobody has read yet.
-        asleep: state == 'S' && blocked.is_some(),
-        wakes_by_itself: blocked.is_some_and(|(number, args)| wakes_by_itself(number, &args)),
-        limited_by: blocked.and_then(|(number, args)| limited_by(number, &args)),
-        naps: blocked.is_some_and(|(number, _)| naps(number)),
-        turns: schedule.pcount,
-        cpu: Duration::from_nanos(schedule.sum_exec_runtime),
-        waited: Duration::from_nanos(schedule.run_delay),
-    })
+    Files::open(tid).ok()?.state()
+}
+
+/// What the kernel says of one thread, as long as it lives.
+#[derive(Debug)]
+struct Files {
+    stat: File,
+    syscall: File,
+    schedstat: File,
+}
+
+impl Files {
+    fn open(tid: i32) -> io::Result<Self> {
+        let open = |name| File::open(format!("/proc/{tid}/task/{tid}/{name}"));
+        Ok(Self { stat: open("stat")?, syscall: open("syscall")?, schedstat: open("schedstat")? })
+    }
+
+    fn state(&self) -> Option<ThreadState> {
+        let state = now::<Stat>(&self.stat)?.state;
+        let blocked = match now(&self.syscall) {
+            Some(Syscall::Blocked { syscall_number, argument_registers, .. }) => {
+                Some((syscall_number, argument_registers))
+            }
+            _ => None,
+        };
+        // Last: if it has not grown since an earlier look at which the thread slept, then the thread slept all the while,
+        // and what was read in between belongs together.
+        let schedule: Schedstat = now(&self.schedstat)?;
+        Some(ThreadState {
+            // Not `t`: a thread that ptrace has stopped has something to tell that nobody has read yet.
+            asleep: state == 'S' && blocked.is_some(),
+            wakes_by_itself: blocked.is_some_and(|(number, args)| wakes_by_itself(number, &args)),
+            limited_by: blocked.and_then(|(number, args)| limited_by(number, &args)),
+            naps: blocked.is_some_and(|(number, _)| naps(number)),
+            turns: schedule.pcount,
+            cpu: Duration::from_nanos(schedule.sum_exec_runtime),
+            waited: Duration::from_nanos(schedule.run_delay),
+        })
+    }
+}
+
+/// What such a file says now. The kernel writes it anew for whoever reads from its beginning, all of it at once.
+fn now<T: FromRead>(file: &File) -> Option<T> {
+    /// Longer than any of them: the longest, `stat`, is fifty numbers of twenty digits.
+    const LONGEST: usize = 2048;
+    let mut text = [0; LONGEST];
+    let length = file.read_at(&mut text, 0).ok()?;
+    T::from_read(&text[..length]).ok()
 }
 
 /// Whether the main thread of a process blocks a signal; see proc_pid_status(5), `SigBlk`. `None` unless it sleeps in a wait
@@ -88,7 +116,12 @@ pub struct Sleep {
 pub struct Quiet {
     /// How often each thread had been given a processor at the last look, if all slept then.
     turns: Option<BTreeMap<i32, u64>>,
+    /// Opening them takes three times as long as reading them, and there are thousands of looks.
+    files: BTreeMap<i32, Files>,
 }
+
+/// Of so many threads the files stay open.
+const MOST_OPEN: usize = 64;
 
 impl Quiet {
     /// Forgets the last look: something has happened since.
@@ -104,7 +137,7 @@ impl Quiet {
         let mut turns = BTreeMap::new();
         let mut sleep = Sleep::default();
         for tid in tids {
-            let state = thread_state(tid).filter(|state| state.asleep);
+            let state = self.state(tid).filter(|state| state.asleep);
             let Some(state) = state else {
                 self.reset();
                 return None;
@@ -120,6 +153,21 @@ impl Quiet {
         }
         let before = self.turns.replace(turns);
         (before.is_some() && before == self.turns).then_some(sleep)
+    }
+
+    /// As [`thread_state`], by files that stay open.
+    pub fn state(&mut self, tid: i32) -> Option<ThreadState> {
+        // Of a thread that is gone nothing can be read; another one may have its number.
+        if let Some(state) = self.files.get(&tid).and_then(Files::state) {
+            return Some(state);
+        }
+        self.files.remove(&tid);
+        let files = Files::open(tid).ok()?;
+        let state = files.state();
+        if self.files.len() < MOST_OPEN {
+            self.files.insert(tid, files);
+        }
+        state
     }
 }
 

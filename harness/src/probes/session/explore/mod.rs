@@ -10,7 +10,6 @@ use crate::{
         clients::ClientId,
         interposer::Op,
         machine::stretched,
-        proc::thread_state,
         schedule::{Schedule, Slot},
         tracer::{
             Nudge, Place,
@@ -189,9 +188,10 @@ impl Session {
 
     /// Whether some thread has used much processor time without coming to a stop since the last turn; `used`: how much each
     /// had used when that was first asked.
-    fn runs_for_long(&self, used: &mut BTreeMap<i32, Duration>) -> bool {
+    fn runs_for_long(&mut self, used: &mut BTreeMap<i32, Duration>) -> bool {
+        let quiet = &mut self.scan.quiet;
         self.tracer.alive().filter(|thread| !thread.is_held()).any(|thread| {
-            let Some(state) = thread_state(thread.tid).filter(|state| !state.asleep) else { return false };
+            let Some(state) = quiet.state(thread.tid).filter(|state| !state.asleep) else { return false };
             state.cpu.saturating_sub(*used.entry(thread.tid).or_insert(state.cpu)) >= LONG
         })
     }

@@ -107,9 +107,9 @@ impl<'a> Plan<'a> {
 /// for, bonuses never.
 pub fn is_required(id: Id, strict: bool) -> bool {
     match id.family() {
-        'R' | 'C' => true,
+        'B' => false,
         'H' => strict,
-        _ => false,
+        _ => true,
     }
 }
 

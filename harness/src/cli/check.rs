@@ -17,7 +17,7 @@ use crate::{
     },
     report::{self, Format, Head, Look, Palette, escape, escape_block, shell},
     runner::{self, Event, Plan},
-    submission::{Submission, sandbox},
+    submission::sandbox,
 };
 use clap::{Args, builder::PossibleValuesParser};
 use std::{
@@ -91,14 +91,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     let only = ids(&quest, &arguments.only)?;
     let whole = corpus::whole(&arguments.path)?;
     let path = whole.as_ref().map_or(arguments.path.as_path(), Whole::path);
-    let submission = Submission::recognise(path).map_err(|error| stop(error.into()))?;
+    let submission = quest.recognise(path).map_err(|error| stop(error.into()))?;
     let submission = submission.shown_as(&arguments.path);
     let command = runner::Command { quest: own_name(), submission: shell::quoted_path(&arguments.path) };
     let mut plan = Plan::new(&quest, &submission, command);
     plan.only = only;
     plan.seed = arguments.seed;
     plan.schedules = arguments.schedules;
-    plan.strict = arguments.strict;
+    plan.strict = arguments.strict || quest.strict;
     // More would not make it faster: a check mostly waits for a server's threads to take turns with the tracer.
     plan.lanes = thread::available_parallelism().map_or(1, |cores| cores.get().min(2));
 
@@ -106,7 +106,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     let mut writer = Writer::new(arguments, &plan)?;
     let run = runner::run(&plan, &mut |event| writer.on(event)).map_err(stop)?;
     writer.finish(&run, started)?;
-    Ok(ExitCode::of_run(&run, arguments.strict))
+    Ok(ExitCode::of_run(&run, arguments.strict || quest.strict))
 }
 
 /// The quest that is called `name`.

@@ -9,6 +9,9 @@ use std::{
 /// A thread that has gone around this often without anything that matters is spinning.
 pub(super) const SPIN_TURNS: u64 = 200;
 
+/// Asking takes a look at every thread.
+const ASK_EVERY: Duration = Duration::from_millis(50);
+
 /// What happened since something last happened that matters: bytes moved, a connection came, a thread began or ended.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -19,6 +22,8 @@ pub(super) struct Watch {
     pub(super) idle_turns: BTreeMap<i32, u64>,
     /// The processor time that each thread had used when this began.
     pub(super) cpu: BTreeMap<i32, Duration>,
+    /// When somebody was last asked whether he spins.
+    asked: Instant,
     /// Child processes that were awake now and then for as long as patience lasts, and did nothing that matters: nobody
     /// waits for them any more, until they do something.
     pub(super) bystanders: BTreeSet<i32>,
@@ -32,6 +37,7 @@ impl Watch {
             since: Instant::now(),
             idle_turns: BTreeMap::new(),
             cpu: BTreeMap::new(),
+            asked: Instant::now(),
             bystanders: BTreeSet::new(),
         }
     }
@@ -41,9 +47,15 @@ impl Watch {
         *self = Self { read: self.read, seen: self.seen, bystanders, ..Self::new() };
     }
 
-    /// Whether some thread has gone round so often for nothing that it may be spinning.
-    pub(super) fn is_suspicious(&self) -> bool {
-        self.idle_turns.values().any(|turns| *turns >= SPIN_TURNS)
+    /// Whether it is time to ask if some thread spins, although things move: it has gone round so often for nothing, or
+    /// nothing that matters has happened for a while. One that locks and unlocks for ever keeps things moving, too.
+    pub(super) fn is_suspicious(&mut self) -> bool {
+        let many = self.idle_turns.values().any(|turns| *turns >= SPIN_TURNS);
+        let long = self.asked.elapsed() >= ASK_EVERY;
+        if long {
+            self.asked = Instant::now();
+        }
+        many || long
     }
 
     /// Reads the events that are new.

@@ -1,11 +1,9 @@
 /*
- * The way in: a bounded queue, filled by the event loop and emptied by the workers.
+ * The bounded queue: tasks go in at one end and come out at the other, and any number of threads may do both at once.
  *
- * Bounded, because an unbounded queue does not make a slow server faster, it only hides how late the answers will be,
- * until memory runs out. When this queue is full, push() waits, the event loop stops reading, the kernel's buffers
- * fill, and the clients feel that they have to slow down. That chain is called back-pressure.
- *
- * The queue carries pointers and never looks at what they point to. A pointer that was pushed belongs to whoever pops it.
+ * It knows nothing of what a task is: a pointer goes in, and the same pointer comes out, once. It is bounded, because
+ * an unbounded queue does not make a slow program faster; it only hides how late the answers will be, until memory
+ * runs out. Whoever is too fast for the others waits here, asleep.
  */
 #ifndef TASK_QUEUE_H
 #define TASK_QUEUE_H
@@ -14,39 +12,52 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Everything below the lock is touched only by a thread that has the lock. */
 struct task_queue {
-    pthread_mutex_t lock;     /* guards everything below */
-    pthread_cond_t not_empty; /* who pops waits here */
-    pthread_cond_t not_full;  /* who pushes waits here */
-    void **slots;             /* a ring: `count` tasks, the oldest at slots[head] */
-    size_t capacity;
+    pthread_mutex_t lock;
+    pthread_cond_t not_empty; /* pop waits here; push, try_push and close wake it */
+    pthread_cond_t not_full;  /* push waits here; pop and close wake it */
+    void **slots;             /* a ring: `count` tasks, the oldest at slots[head], and after the last slot the first */
+    size_t capacity;          /* the number of slots; never changes */
     size_t head;
     size_t count;
     bool closed;
 };
 
-/* False: there is no memory; then nothing is left behind. The capacity is 1 or more. */
+/*
+ * Makes an empty, open queue for at most `capacity` tasks (1 or more). False if there is no memory; then nothing is
+ * left behind. Before any other thread knows the queue.
+ */
 bool task_queue_init(struct task_queue *queue, size_t capacity);
 
-/* Gives everything back. No thread may be inside any of these functions any more, or come in again. */
+/*
+ * Gives back what init took: the conditions, the mutex, the memory. Only when no thread is inside any function of this
+ * queue and none will come: after they were joined.
+ */
 void task_queue_destroy(struct task_queue *queue);
 
 /*
- * Appends a task (never NULL); while the queue is full, waits until there is space. False means that the queue is closed,
- * also if that happened during the wait: then the task was not taken, and is the caller's as before.
+ * Appends a task, which is never NULL. While the queue is full, it waits, asleep. False if the queue is closed, even
+ * if it was closed while this call waited: then the task was not taken, and is still the caller's.
  */
 bool task_queue_push(struct task_queue *queue, void *task);
 
-/* The same without ever waiting for space. False: full, or closed; the task was not taken. */
+/* The same without waiting: false if the queue is full or closed. (Never waits means: for no other thread's deeds.) */
 bool task_queue_try_push(struct task_queue *queue, void *task);
 
-/* Takes the oldest task; while there is none, waits. NULL means: closed, and every task has been taken. */
+/*
+ * Takes the oldest task. While there is none, it waits, asleep. NULL means: closed, and every task has been taken; from
+ * then on every pop returns NULL.
+ */
 void *task_queue_pop(struct task_queue *queue);
 
-/* No more tasks will come. What is inside can still be popped. Wakes everybody who waits; may be called twice. */
+/*
+ * No more tasks will be taken in. Those inside can still be popped. Wakes everybody who waits, in push and in pop, and
+ * returns at once. May be called more than once, and from any thread.
+ */
 void task_queue_close(struct task_queue *queue);
 
-/* How many tasks are inside at this moment; it may be another number as soon as you look at it. */
+/* How many tasks are inside now. By the time the caller looks at the number, it may have changed. */
 size_t task_queue_length(struct task_queue *queue);
 
 #endif

@@ -51,9 +51,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
     only: Vec<String>,
 
-    /// The quest that the submission answers
-    #[arg(long, value_name = "NAME", default_value = quests::DEFAULT)]
-    quest: String,
+    /// The quest that the submission answers [default: the one whose folder it lies in, or 07-pool-server]
+    #[arg(long, value_name = "NAME")]
+    quest: Option<String>,
 
     /// How the report is written
     #[arg(long, value_name = "FORMAT", default_value = report::FORMATS[0].name(), value_parser = formats())]
@@ -87,7 +87,13 @@ fn formats() -> PossibleValuesParser {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     sandbox::shield()?;
-    let quest = find_quest(&arguments.quest)?;
+    let quest = match &arguments.quest {
+        Some(name) => find_quest(name)?,
+        None => match quests::around(&arguments.path)? {
+            Some(quest) => quest,
+            None => find_quest(quests::DEFAULT)?,
+        },
+    };
     let only = ids(&quest, &arguments.only)?;
     let whole = corpus::whole(&arguments.path)?;
     let path = whole.as_ref().map_or(arguments.path.as_path(), Whole::path);

@@ -11,6 +11,7 @@ use crate::{
 use serde::Deserialize;
 use std::{
     collections::{BTreeMap, HashSet},
+    ffi::OsStr,
     path::Path,
 };
 
@@ -38,6 +39,7 @@ pub struct Quest {
     /// A paragraph or more.
     pub story: String,
     /// What a submission is started with when a requirement has no reason to ask for something else.
+    #[serde(default)]
     pub arguments: Arguments,
     /// Which part of a server is handed in; without it, all of one.
     pub submission: Option<Part>,
@@ -70,6 +72,12 @@ pub struct Arguments {
     pub workers: u32,
     /// Most tasks that may wait.
     pub capacity: u32,
+}
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Self { workers: 4, capacity: 64 }
+    }
 }
 
 /// One requirement of a quest: what it is called there and what it is worth.
@@ -235,6 +243,20 @@ pub fn catalogue() -> Result<Vec<Quest>, HarnessError> {
 /// As [`catalogue`].
 pub fn find(name: &str) -> Result<Option<Quest>, HarnessError> {
     Ok(catalogue()?.into_iter().find(|quest| quest.answers_to(name)))
+}
+
+/// The quest whose folder this path lies in: its starter, its solution, or a program of its corpus. What is handed in says
+/// nothing itself; only the folders above it do.
+///
+/// # Errors
+///
+/// As [`catalogue`].
+pub fn around(path: &Path) -> Result<Option<Quest>, HarnessError> {
+    let Ok(path) = path.canonicalize() else { return Ok(None) };
+    // quests/02-x/starter, quests/02-x/broken/y
+    let above = path.ancestors().skip(1).take(2).filter(|folder| folder.join("quest.toml").is_file());
+    let ids: Vec<&OsStr> = above.filter_map(Path::file_name).collect();
+    Ok(catalogue()?.into_iter().find(|quest| ids.contains(&OsStr::new(&quest.id))))
 }
 
 #[cfg(test)]

@@ -22,6 +22,14 @@ mod h6_crowd;
 mod h7_slow_clients;
 mod idle;
 mod leaving;
+mod q1_order;
+mod q2_push_waits;
+mod q3_pop_waits;
+mod q4_close;
+mod q5_try_push;
+mod q6_orders;
+mod q7_races;
+mod queue;
 mod r1_bounded_queue;
 mod r2_fixed_pool;
 mod r3_shutdown;
@@ -88,6 +96,13 @@ pub static REGISTRY: &[&dyn Requirement] = &[
     &r6_concurrent_clients::ConcurrentClients,
     &r7_epoll::Epoll,
     &r8_helgrind::NoRaces,
+    &q1_order::Order,
+    &q2_push_waits::PushWaits,
+    &q3_pop_waits::PopWaits,
+    &q4_close::CloseEnds,
+    &q5_try_push::TryPushReturns,
+    &q6_orders::Orders,
+    &q7_races::NoRaces,
     &c1_warnings::Warnings,
     &c2_own_pool::OwnPool,
     &c3_destroyed::Destroyed,

@@ -25,10 +25,10 @@
  */
 
 /*
- * What:   fills all fields of *pool, makes the queue, then starts exactly `workers` threads, numbers 0 to workers - 1 of
- *         pool->threads. Everything that a worker looks at has to be there before the first pthread_create().
- *         When something fails: sends home and joins what runs already (which two functions of thread_pool.h do
- *         that? they look at pool->workers), sets errno, returns false. Note that pthread_create() returns its error.
+ * What:   fills all fields of *pool, makes the queue, then starts exactly `workers` threads, numbers 0 to workers - 1
+ *         of pool->threads. Everything that a worker looks at has to be there before the first pthread_create(). When
+ *         something fails: sends home and joins what runs already (which two functions of thread_pool.h do that? they
+ *         look at pool->workers), sets errno, returns false. Note that pthread_create() returns its error.
  * Who:    the main thread, once, before the first client. SIGTERM is blocked meanwhile, so that no worker gets it.
  * Never:  starts a thread that is not one of the workers. Leaves something behind when it returns false.
  */

@@ -18,8 +18,8 @@
 #include <stdlib.h>
 
 /*
- * What:   tells the queue that no more tasks will come, so that every worker goes home as soon as it finds the queue empty.
- *         All of them have to hear it, also those that sleep at this moment.
+ * What:   tells the queue that no more tasks will come, so that every worker goes home as soon as it finds the queue
+ *         empty. All of them have to hear it, also those that sleep at this moment.
  * Who:    the main thread, when SIGTERM has come; also thread_pool_start() when it could not start all workers. Perhaps
  *         twice.
  * Never:  waits for a worker: the main thread has answers to send. Takes a task out of the queue: it was accepted, and
@@ -31,8 +31,8 @@ void thread_pool_close(struct thread_pool *pool)
 }
 
 /*
- * What:   waits until each of the pool->workers threads has ended; then gives back all that thread_pool_start() made. Which
- *         of the two has to come first, and what could happen otherwise?
+ * What:   waits until each of the pool->workers threads has ended; then gives back all that thread_pool_start() made.
+ *         Which of the two has to come first, and what could happen otherwise?
  * Who:    the main thread, after thread_pool_close(), once. It is the last one who uses the pool.
  * Never:  destroys a lock that somebody may still hold or want. Leaves a worker behind: the process would end in the
  *         middle of what it does.

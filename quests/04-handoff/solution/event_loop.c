@@ -243,7 +243,7 @@ bool event_loop_run(struct event_loop *loop)
     return true;
 }
 
-/* Every task has to come back. Clients that have not read their answers by then get a moment, but they cannot hold us. */
+/* Every task has to come back. Clients that have not read their answers by then get a moment, but cannot hold us. */
 bool event_loop_drain(struct event_loop *loop)
 {
     struct connection *next;

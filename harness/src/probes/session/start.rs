@@ -160,6 +160,7 @@ impl Session {
             scan: Scan::default(),
             ready_at: 0,
             orderly: None,
+            computes: true,
             interposer,
             _dir: dir,
         })

@@ -183,17 +183,8 @@ fn verdict(o: &Observation) -> Finding {
             "Helgrind reports errors, but the threads synchronise through <threads.h>, which it may not follow here",
         );
     }
-    if let Some(race) = o.races.first() {
-        let contexts = o.races.len();
-        let errors: u64 = o.races.iter().map(|race| race.count).sum();
-        let sides: Vec<String> = race.accesses.iter().map(describe).collect();
-        let about = race.about.first().map(|text| format!(" ({text})")).unwrap_or_default();
-        return Finding::fail(
-            expected,
-            format!("{errors} errors from {contexts} contexts; the first: {}{about}", first_sentence(race)),
-            sides.join("; "),
-            hint(race),
-        );
+    if let Some(finding) = of_races(expected, &o.races) {
+        return finding;
     }
     // 0 errors of a server at rest say nothing; but it may be Helgrind that keeps it from its work.
     if o.results == 0 && matches!(o.ended, Ended::Exited | Ended::Hangs) {
@@ -251,6 +242,21 @@ fn verdict(o: &Observation) -> Finding {
             "run it by hand: valgrind --tool=helgrind ./pool_server 9090",
         ),
     }
+}
+
+/// The finding when Helgrind has found something.
+pub(super) fn of_races(expected: &str, races: &[Race]) -> Option<Finding> {
+    let race = races.first()?;
+    let contexts = races.len();
+    let errors: u64 = races.iter().map(|race| race.count).sum();
+    let sides: Vec<String> = race.accesses.iter().map(describe).collect();
+    let about = race.about.first().map(|text| format!(" ({text})")).unwrap_or_default();
+    Some(Finding::fail(
+        expected,
+        format!("{errors} errors from {contexts} contexts; the first: {}{about}", first_sentence(race)),
+        sides.join("; "),
+        hint(race),
+    ))
 }
 
 fn first_sentence(race: &Race) -> String {

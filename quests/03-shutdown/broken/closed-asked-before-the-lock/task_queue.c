@@ -61,23 +61,25 @@ bool task_queue_try_push(struct task_queue *queue, void *task)
     return taken;
 }
 
-static bool is_over(struct task_queue *queue)
+static bool is_closed(struct task_queue *queue)
 {
     pthread_mutex_lock(&queue->lock);
-    bool over = queue->closed && queue->count == 0; /* a closed queue is emptied first: no task is lost */
+    bool closed = queue->closed;
     pthread_mutex_unlock(&queue->lock);
-    return over;
+    return closed;
 }
 
 void *task_queue_pop(struct task_queue *queue)
 {
     void *task = NULL;
+    bool closed = false;
 
-    while (task == NULL && !is_over(queue)) {
+    while (task == NULL && !closed) {
+        closed = is_closed(queue);
         pthread_mutex_lock(&queue->lock);
-        if (queue->count == 0)
+        if (queue->count == 0 && !closed)
             pthread_cond_wait(&queue->not_empty, &queue->lock);
-        if (queue->count > 0) {
+        if (queue->count > 0) { /* a closed queue is emptied first: no task is lost */
             task = queue->slots[queue->head];
             queue->head = (queue->head + 1) % queue->capacity;
             queue->count--;

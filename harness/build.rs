@@ -2,6 +2,7 @@
 //! inside itself.
 
 use std::{
+    collections::BTreeSet,
     env,
     fmt::Write,
     fs,
@@ -14,6 +15,12 @@ fn main() {
     build_interposer(&out.join("preload.so"));
     let quests = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../quests");
     let mut list = String::from("&[\n");
+    // What a test harness is tried on.
+    let harness = quests.join("06-regression-harness/quest.toml");
+    println!("cargo::rerun-if-changed={}", harness.display());
+    let mut servers = servers(&quests, &harness);
+    servers.retain(|folder| !folder.ends_with("solution"));
+    servers.iter().for_each(|folder| gather(&quests, folder, &mut list));
     // What a lesson hands out, what it is built with, and its solution. Nothing of the corpus: whoever works on that need not
     // wait for the harness to be built again. For the same reason a new quest is not noticed by itself: touch this file.
     gather(&quests, Path::new("frame"), &mut list);
@@ -52,6 +59,29 @@ fn build_interposer(library: &Path) {
             exit(1);
         }
     }
+}
+
+/// The folders that a quest names in its `[mutation]`, and those that they are laid over.
+fn servers(quests: &Path, quest: &Path) -> BTreeSet<PathBuf> {
+    let read =
+        |file: &Path| fs::read_to_string(file).unwrap_or_default().parse::<toml::Table>().unwrap_or_default();
+    let table = read(quest);
+    let lists =
+        table.get("mutation").and_then(toml::Value::as_table).into_iter().flat_map(|lists| lists.values());
+    let mut folders: BTreeSet<PathBuf> = lists
+        .filter_map(toml::Value::as_array)
+        .flatten()
+        .filter_map(toml::Value::as_str)
+        .map(PathBuf::from)
+        .collect();
+    let base = |folder: &PathBuf| {
+        let manifest = read(&quests.join(folder).join("quest.toml"));
+        let base = manifest.get("base").and_then(toml::Value::as_str)?;
+        Some(PathBuf::from(folder.iter().next()?).join(base))
+    };
+    let bases: Vec<PathBuf> = folders.iter().filter_map(base).collect();
+    folders.extend(bases);
+    folders
 }
 
 /// Adds the files of a folder, not those below.

@@ -8,7 +8,7 @@ use super::{
     bell::Bell,
     clients::{ClientId, Clients, Link},
     machine::stretched,
-    proc::{Quiet, backlog, blocks, threads_of},
+    proc::{Quiet, backlog, blocks, process_of, threads_of},
     session::{environment, stays_at_home},
     tracer::{self, End, Tracer, kernel::signal_thread},
 };
@@ -105,6 +105,43 @@ impl PlainServer {
     /// What it printed on its standard error.
     pub fn stderr(&self) -> String {
         self.process.stderr.text()
+    }
+
+    /// What it printed on its standard output.
+    pub fn stdout(&self) -> String {
+        self.process.stdout.text()
+    }
+
+    /// The folder that it runs in, which is also its `TMPDIR`.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The processes beside its own that it has started, or they, and that have not ended: their ids. None where no guard is there.
+    pub fn started(&self) -> Vec<i32> {
+        let threads =
+            self.tracer.iter().flat_map(|tracer| tracer.alive().map(|thread| (thread.tid, tracer.main())));
+        let mut pids: Vec<i32> =
+            threads.filter(|(tid, main)| tid != main).filter_map(|(tid, _)| process_of(tid)).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        pids.retain(|pid| *pid != self.process.pid().as_raw());
+        pids
+    }
+
+    /// After its end: those that it has left behind, and that have not ended by the deadline either.
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainServer::until`].
+    pub fn left_behind(&mut self, deadline: Duration) -> Result<Vec<i32>, Trouble> {
+        let begun = Instant::now();
+        while !self.started().is_empty() && begun.elapsed() < stretched(deadline) {
+            if !self.pump()? {
+                self.nap(TICK)?;
+            }
+        }
+        Ok(self.started())
     }
 
     /// Connects, again and again until the server listens; `None` if it ends or does not by the deadline.

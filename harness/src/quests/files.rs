@@ -1,15 +1,16 @@
 //! The files of the quests that are part of the binary, so that `quest` works from any directory: of each quest its `quest.toml`,
 //! starter and solution, and what the parts that students write are built with.
 
-use crate::error::HarnessError;
-use std::{fs, path::Path};
+use crate::{error::HarnessError, requirements::Source};
+use std::{collections::BTreeMap, fs, path::Path};
 
 /// Each file under its path below `quests/`, in the order of the paths within a folder.
 static FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/quests.rs"));
 
 /// Every quest, in the order of the folders: the folder's name and its `quest.toml`.
 pub(super) fn quests() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let manifest = |path: &'static str| path.strip_suffix("/quest.toml");
+    let manifest =
+        |path: &'static str| path.strip_suffix("/quest.toml").filter(|folder| !folder.contains('/'));
     FILES.iter().filter_map(move |(path, bytes)| {
         Some((manifest(path)?, str::from_utf8(bytes).unwrap_or("is not UTF-8")))
     })
@@ -21,6 +22,28 @@ pub fn of(folder: &str) -> impl Iterator<Item = (&'static str, &'static [u8])> {
         let name = path.strip_prefix(folder)?.strip_prefix('/')?;
         (!name.contains('/')).then_some((name, *bytes))
     })
+}
+
+/// The sources of a program of a corpus: what is in its folder, laid over its base if it has one.
+pub(super) fn source(folder: &str) -> Source {
+    let manifest =
+        of(folder).find(|(name, _)| *name == "quest.toml").and_then(|(_, text)| str::from_utf8(text).ok());
+    let manifest: toml::Table = manifest.and_then(|text| text.parse().ok()).unwrap_or_default();
+    let said = |key: &str| manifest.get(key).and_then(toml::Value::as_str);
+    let quest = folder.split('/').next().unwrap_or_default();
+    let base = said("base").or_else(|| folder.contains("/broken/").then_some("solution"));
+    let base = base.map(|base| format!("{quest}/{base}"));
+    let mut files: BTreeMap<String, &'static [u8]> = BTreeMap::new();
+    for folder in base.as_deref().into_iter().chain([folder]) {
+        files.extend(
+            of(folder).filter(|(name, _)| *name != "quest.toml").map(|(name, text)| (name.to_owned(), text)),
+        );
+    }
+    Source {
+        name: folder.rsplit('/').next().unwrap_or(folder).to_owned(),
+        why: said("why").unwrap_or_default().to_owned(),
+        files: files.into_iter().collect(),
+    }
 }
 
 /// Writes the files of a folder into `to`, which is there, over what has the same name.

@@ -6,6 +6,7 @@ pub mod files;
 use crate::{
     error::{HarnessError, SubmissionError},
     model::Id,
+    requirements::Servers,
     submission::{Parts, Submission},
 };
 use serde::Deserialize;
@@ -186,6 +187,16 @@ impl Quest {
         Submission::recognise_part(path, Parts { files: part.files.clone(), own: part.own.clone(), given })
     }
 
+    /// The servers that a test harness which answers this quest is tried on.
+    pub fn servers(&self) -> Servers {
+        let sources = |folders: &[String]| folders.iter().map(|folder| files::source(folder)).collect();
+        self.mutation.as_ref().map_or_else(Servers::default, |Mutation { right, wrong, hang }| Servers {
+            right: sources(right),
+            wrong: sources(wrong),
+            hang: sources(hang),
+        })
+    }
+
     /// Does a person who says `name` mean this quest? `07-pool-server`, `pool-server`, `07` and `7` are all understood.
     fn answers_to(&self, name: &str) -> bool {
         let (number, words) = self.id.split_once('-').unwrap_or(("", &self.id));
@@ -218,6 +229,12 @@ impl Quest {
             if let Some(none) = part.frame.iter().find(|folder| files::of(folder).next().is_none()) {
                 return Err(format!("[submission] frame: there is nothing in {none}"));
             }
+        }
+        if let Some(Mutation { right, wrong, hang }) = &self.mutation
+            && let Some(none) =
+                [right, wrong, hang].into_iter().flatten().find(|folder| files::of(folder).next().is_none())
+        {
+            return Err(format!("[mutation]: there is nothing in {none}"));
         }
         let Arguments { workers, capacity } = self.arguments;
         if !(1..=64).contains(&workers) || !(1..=65_536).contains(&capacity) {

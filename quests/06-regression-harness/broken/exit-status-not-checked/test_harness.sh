@@ -24,12 +24,13 @@ readonly INVALID='ERROR: invalid input' ANY='any result'
 failed=0 work='' pid='' port=''
 
 clean_up() {
-    trap '' INT TERM
+    trap '' HUP INT TERM
     kill -KILL $(jobs -p) # ends also a server that is deaf to SIGTERM, or that we have stopped
     wait
     rm -rf "$work"
 } 2>/dev/null
 trap clean_up EXIT
+trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 work=$(mktemp -d) || exit 2
@@ -254,6 +255,7 @@ status_is 'it starts, and listens' "$status" 0
 ((status == 0)) || finish
 
 try each_alone
+((failed == 0)) || finish ', and the rest was not tried'
 mapfile -t -O 1 alone <"$work/alone"
 exits 'no PORT' 2 PORT
 exits 'PORT too large' 2 PORT 65536

@@ -250,7 +250,6 @@ mod tests {
     use crate::handoff::ConnectionId;
     use crate::sync::Mutex;
     use crate::sys::thread;
-    use proptest::prelude::*;
 
     fn task(sequence: u64) -> Task {
         Task { ticket: Ticket { connection: ConnectionId(3), sequence }, text: Vec::new() }
@@ -332,41 +331,5 @@ mod tests {
         let mut seen = std::mem::take(&mut *seen.lock());
         seen.sort_unstable();
         assert!(seen.into_iter().eq(0..TASKS));
-    }
-
-    proptest! {
-        #[test]
-        fn it_behaves_like_a_vecdeque_with_a_bound(
-            capacity in 1_usize..6,
-            steps in prop::collection::vec(prop::option::of(1_usize..5), 0..60),
-        ) {
-            let (queue, seat) = queue(capacity);
-            let mut model = VecDeque::new();
-            let mut next = 0;
-            for step in steps {
-                match step {
-                    Some(count) => {
-                        let mut batch: Vec<Task> = (next..next + count as u64).map(task).collect();
-                        next += count as u64;
-                        let fitting = count.min(capacity - model.len());
-                        model.extend(batch[..fitting].to_vec());
-                        let load = queue.push_all(&mut batch);
-                        prop_assert_eq!(batch.len(), count - fitting);
-                        prop_assert_eq!(load.room, capacity - model.len());
-                    }
-                    None if model.is_empty() => prop_assert_eq!(queue.occupancy().waiting, 0),
-                    None => {
-                        let made_room = model.len() == capacity;
-                        let task = model.pop_front().unwrap();
-                        prop_assert_eq!(queue.pop(seat), Some(Taken { task, made_room }));
-                    }
-                }
-            }
-            queue.close();
-            while let Some(taken) = queue.pop(seat) {
-                prop_assert_eq!(Some(taken.task), model.pop_front());
-            }
-            prop_assert!(model.is_empty());
-        }
     }
 }

@@ -74,7 +74,7 @@ impl Planted {
 
     fn put(&self, state: &mut State, task: u64) {
         state.pushed += 1;
-        if self.mistake != Mistake::Loses || state.pushed % 4 != 0 {
+        if self.mistake != Mistake::Loses || !state.pushed.is_multiple_of(4) {
             state.tasks.push_back(task);
         }
         self.changed.notify_all();

@@ -1,4 +1,7 @@
 //! Random programs for a few threads, and the histories that they leave.
+//!
+//! A queue that forgets to wake somebody leaves no history: its program does not end. The loom models and
+//! `src/tests/properties/` find that and say so; here it is what was answered that is judged.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};

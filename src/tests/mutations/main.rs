@@ -19,7 +19,7 @@ use table::{Mutation, mutations};
 /// Modules that the hand-off uses, and that all copies share.
 const SHARED: [&str; 3] = ["config.rs", "protocol.rs", "sync.rs"];
 
-/// As in the step `Models` of `.ci/test`, so that loom is compiled once for both. The lock file is that of the repository,
+/// Built with the flags of the step `Models` of `.ci/test`, so that loom is compiled once for both. The lock file is that of the repository,
 /// so it is the same loom, too.
 const MANIFEST: &str = r#"
 [package]
@@ -31,7 +31,7 @@ edition = "2024"
 loom = "0.7"
 
 [lints.rust]
-unexpected_cfgs = { level = "allow", check-cfg = ["cfg(loom)"] }
+warnings = "allow"
 
 [workspace]
 "#;
@@ -103,7 +103,7 @@ fn build() -> PathBuf {
         .args(["test", "--lib", "--no-run", "--quiet", "--message-format=json-render-diagnostics"])
         .current_dir(&crate_folder)
         .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("loom"))
-        .env("RUSTFLAGS", "--cfg loom --allow warnings")
+        .env("RUSTFLAGS", "--cfg loom")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .output()
         .unwrap();

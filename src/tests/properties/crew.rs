@@ -100,20 +100,15 @@ impl<T: Send + 'static> Member<T> {
     }
 }
 
-/// How often the kernel has switched away from the thread, if it is at rest now.
+/// How often the kernel has switched away from the thread, if it is at rest now. A thread that has panicked is, for ever.
 fn at_rest(folder: &str) -> Option<String> {
-    let read = |file| {
-        let path = format!("{folder}/{file}");
-        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}; has the thread panicked?"))
-    };
+    let read = |file| fs::read_to_string(format!("{folder}/{file}"));
+    let (Ok(call), Ok(status)) = (read("syscall"), read("status")) else { return Some("gone".to_owned()) };
     // `running`, or the number of the call in which the thread is blocked.
-    let call = read("syscall");
     let call = call.split_whitespace().next()?.parse().ok()?;
-    if ![libc::SYS_futex, libc::SYS_epoll_wait, libc::SYS_epoll_pwait].contains(&call) {
-        return None;
-    }
-    let status = read("status");
-    Some(status.lines().filter(|line| line.contains("ctxt_switches")).collect())
+    [libc::SYS_futex, libc::SYS_epoll_wait, libc::SYS_epoll_pwait]
+        .contains(&call)
+        .then(|| status.lines().filter(|line| line.contains("ctxt_switches")).collect())
 }
 
 #[test]

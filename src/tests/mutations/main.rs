@@ -33,6 +33,10 @@ loom = "0.7"
 [lints.rust]
 warnings = "allow"
 
+# Forty copies would be a hundred megabytes of it.
+[profile.dev.package.mutations]
+debug = false
+
 [workspace]
 "#;
 

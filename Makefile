@@ -17,7 +17,7 @@ FLAKY_FLAGS ?=
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 QUEST := $(TARGET)/release/quest
 
-.PHONY: help quest test selfcheck flaky doctor fmt lint clean setup harness
+.PHONY: help quest test model selfcheck flaky doctor fmt lint clean setup harness
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ quest: harness ## Check a submission: SUBMISSION=path ONLY=R4 QUEST_FLAGS=-v
 
 test: setup ## Run all tests: format, lints, documentation, unit tests, the harness against the servers
 	@.ci/test
+
+model: ## Plant mistakes in copies of the hand-off, run the loom models on them, and print which model catches which
+	@cargo test --locked --quiet --package pool_server --test mutations -- --nocapture
 
 selfcheck: harness ## Grade the whole corpus against its manifests and write the kill matrix; goes on where it stopped
 	@$(QUEST) selfcheck --also . --out '$(TARGET)/selfcheck' $(SELFCHECK_FLAGS)

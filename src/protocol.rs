@@ -125,7 +125,6 @@ impl LineBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn lines_of(packets: &[&[u8]]) -> Vec<Line> {
         let mut buffer = LineBuffer::default();
@@ -190,36 +189,5 @@ mod tests {
         Answer::INVALID_INPUT.write_to(&mut out);
         Answer::Stats("errors=1".to_string()).write_to(&mut out);
         assert_eq!(out, b"result: 42\nERROR: invalid input\nSTATS errors=1\n");
-    }
-
-    proptest! {
-        #[test]
-        fn any_split_of_the_bytes_gives_the_same_lines(
-            lines in prop::collection::vec(prop_oneof![
-                "[a-c\r]{0,6}",
-                Just("STATS".to_string()),
-                (MAX_LINE - 2..MAX_LINE + 3).prop_map(|length| "x".repeat(length)),
-            ], 0..8),
-            ends in prop::collection::vec(prop::bool::ANY, 8),
-            cuts in prop::collection::vec(1_usize..700, 1..40),
-        ) {
-            let mut stream = Vec::new();
-            for (line, &with_return) in lines.iter().zip(&ends) {
-                stream.extend_from_slice(line.as_bytes());
-                stream.extend_from_slice(if with_return { b"\r\n" } else { b"\n" });
-            }
-            let whole = lines_of(&[&stream]);
-            let mut rest = &stream[..];
-            let mut packets = Vec::new();
-            for &cut in cuts.iter().cycle().take_while(|_| !stream.is_empty()) {
-                let (packet, after) = rest.split_at(cut.min(rest.len()));
-                packets.push(packet);
-                rest = after;
-                if rest.is_empty() {
-                    break;
-                }
-            }
-            prop_assert_eq!(lines_of(&packets), whole);
-        }
     }
 }

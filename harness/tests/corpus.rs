@@ -9,14 +9,25 @@ use quest::{
     model::Id,
     quests::corpus::{Entry, Kind},
 };
-use std::fs;
+use std::{env, fs};
+
+/// `odd` or `even`: only every other program, from the first or from the second. Otherwise all.
+const HALF: &str = "QUEST_CORPUS_HALF";
 
 /// Checks the broken programs whose manifest names this id first.
 fn killed_by(family: char, number: u8) {
     let first = Some(Id::new(family, number));
+    let (skipped, step) = match env::var(HALF).as_deref() {
+        Ok("odd") => (0, 2),
+        Ok("even") => (1, 2),
+        Ok(other) => panic!("{HALF} is {other:?}, and can be odd or even"),
+        Err(_) => (0, 1),
+    };
     let mine = corpus()
         .into_iter()
-        .filter(|entry| entry.kind == Kind::Broken && entry.fails.first().copied() == first);
+        .filter(|entry| entry.kind == Kind::Broken && entry.fails.first().copied() == first)
+        .skip(skipped)
+        .step_by(step);
     let wrong: String = mine.filter_map(|entry| as_declared(&entry).err()).collect();
     assert!(wrong.is_empty(), "{wrong}");
 }

@@ -2,8 +2,8 @@
 //!
 //! | datum | guarded by | written by | read by | woken through |
 //! |---|---|---|---|---|
-//! | waiting tasks, `closed` ([`TaskQueue`]) | the queue's mutex | main: `push_all`, `close`; workers: `pop` | both | condition variable `work` |
-//! | `idle`, `wake_under_way` ([`TaskQueue`]) | the queue's mutex | main: `push_all`; workers: `pop` | both | none |
+//! | waiting tasks, `closed` ([`TaskQueue`]) | the queue's mutex | main: `push_all`, `close`; any: `push`, `try_push`; workers: `pop` | all | condition variables: `work` for workers, `space` for who sleeps in `push` |
+//! | `idle`, `wake_under_way`, `pushers_asleep` ([`TaskQueue`]) | the queue's mutex | as above | all | none |
 //! | [`Roster`]: who is employed, what each has in hand | the queue's mutex | main: `employ`, `take_overdue`; workers: `pop` | both | none |
 //! | results, `rung` ([`Completions`]) | the mailbox's mutex | workers: `post`, `ring`; main: `collect` | main: `collect` | eventfd, watched by main's epoll |
 //!
@@ -20,7 +20,7 @@ pub mod completions;
 pub use completions::Completions;
 pub use roster::{Roster, Seat};
 pub use task::{Completion, ConnectionId, Task, Ticket};
-pub use task_queue::{Load, Occupancy, Overdue, Taken, TaskQueue};
+pub use task_queue::{Load, Occupancy, Overdue, Refused, Taken, TaskQueue};
 
 #[cfg(all(test, loom))]
 mod models;

@@ -2,7 +2,7 @@
 
 use super::{
     Context, Requirement,
-    harness::{DEADLINE, build, try_on},
+    harness::{DEADLINE, try_each},
 };
 use crate::{
     error::Trouble,
@@ -36,13 +36,13 @@ impl Requirement for WrongFail {
 
     fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {
         let mut missed = Vec::new();
-        for source in &context.servers.wrong {
-            let tried = try_on(context.program, &build(source)?, DEADLINE)?;
+        let mutants = &context.servers.wrong;
+        for (source, tried) in mutants.iter().zip(try_each(context.program, mutants, DEADLINE)?) {
             if tried.verdict() != Some(false) {
                 missed.push(format!("{} (the script {}): \"{}\"", source.name, tried.how(), source.why));
             }
         }
-        let all = context.servers.wrong.len();
+        let all = mutants.len();
         let killed = format!("{} of {all} mutants killed", all - missed.len());
         Ok(match missed.as_slice() {
             [] => Finding::pass(EXPECTED, killed),

@@ -1,9 +1,6 @@
 //! T4: servers that hang do not make the script hang.
 
-use super::{
-    Context, Requirement,
-    harness::{build, try_on},
-};
+use super::{Context, Requirement, harness::try_each};
 use crate::{
     error::Trouble,
     model::{Finding, Id},
@@ -39,8 +36,8 @@ impl Requirement for Survives {
     }
 
     fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {
-        for source in &context.servers.hang {
-            let tried = try_on(context.program, &build(source)?, LIMIT)?;
+        let servers = &context.servers.hang;
+        for (source, tried) in servers.iter().zip(try_each(context.program, servers, LIMIT)?) {
             let fail = |observed: String| {
                 Finding::fail(
                     EXPECTED,
@@ -60,6 +57,6 @@ impl Requirement for Survives {
                 return Ok(fail(format!("the script ended and left {left}")));
             }
         }
-        Ok(Finding::pass(EXPECTED, format!("so it was on {} servers that hang", context.servers.hang.len())))
+        Ok(Finding::pass(EXPECTED, format!("so it was on {} servers that hang", servers.len())))
     }
 }

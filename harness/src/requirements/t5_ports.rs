@@ -2,24 +2,27 @@
 
 use super::{
     Context, Requirement, Source,
-    harness::{DEADLINE, Running, Tried, build, too_long},
+    harness::{DEADLINE, Tried, build, too_long, try_on},
 };
 use crate::{
     error::Trouble,
+    lanes::{News, in_lanes},
     model::{Finding, Id},
     probes::{plain::PlainServer, session::Setup},
     submission::{Program, port::Port},
 };
-use std::{fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 /// T5.
 pub struct Ports;
 
 const EXPECTED: &str =
     "two of the script at the same time, and one whose port is taken, say the same as one alone";
-
-/// How long one of two is looked at before the other is.
-const SLICE: Duration = Duration::from_millis(5);
 
 impl Requirement for Ports {
     fn id(&self) -> Id {
@@ -60,13 +63,12 @@ impl Requirement for Ports {
         if let Some(port) = port {
             for (source, server, passes) in &servers {
                 let args = Setup::new(4, 64).args(port);
-                let mut stranger = PlainServer::launch(servers[0].1.executable(), &args, Port::given(port)?)?;
+                let mut stranger =
+                    PlainServer::launch_alone(servers[0].1.executable(), &args, Port::given(port)?)?;
                 if stranger.connect_when_it_listens(DEADLINE)?.is_none() {
                     continue;
                 }
-                let mut running = Running::start(context.program, server.executable())?;
-                running.ended(DEADLINE)?;
-                let tried = running.take_stock()?;
+                let tried = try_on(context.program, server, DEADLINE, |_| ())?;
                 let when = format!("while somebody else's server listened on port {port}");
                 if let Some(found) = judge(&when, source, *passes, &tried) {
                     return Ok(found);
@@ -77,30 +79,34 @@ impl Requirement for Ports {
     }
 }
 
-/// Runs the script on both servers at once; and the port that the first of them was given.
+/// Runs the script on both servers at once; and the port that one of them was given.
 fn at_the_same_time(
     script: &Program,
     servers: &[(&Source, Program, bool); 2],
 ) -> Result<(Vec<Tried>, Option<u16>), Trouble> {
-    let mut runs = Vec::new();
-    for (_, server, _) in servers {
-        runs.push(Running::start(script, server.executable())?);
-    }
-    let mut port = None;
-    let mut left = DEADLINE;
-    while !left.is_zero() {
-        let mut all = true;
-        for (run, (_, server, _)) in runs.iter_mut().zip(servers) {
-            all &= run.ended(SLICE)?;
-            port = port.or_else(|| port_of(&run.process, server.executable()));
-        }
-        if all {
-            break;
-        }
-        left = left.saturating_sub(SLICE);
-    }
-    let tried: Result<Vec<Tried>, Trouble> = runs.into_iter().map(Running::take_stock).collect();
-    Ok((tried?, port))
+    let port = Mutex::new(None);
+    let lock = || port.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut tried = BTreeMap::new();
+    // Each on a thread of its own: a tracer hears of those alone that it started.
+    in_lanes(
+        2,
+        &[0, 1],
+        |at: &usize| {
+            let server = &servers[*at].1;
+            try_on(script, server, DEADLINE, |process| {
+                if lock().is_none() {
+                    *lock() = port_of(process, server.executable());
+                }
+            })
+        },
+        |news| {
+            if let News::Finished(at, one) = news {
+                tried.insert(*at, one);
+            }
+        },
+    )?;
+    let port = *lock();
+    Ok((tried.into_values().collect(), port))
 }
 
 /// The first argument of the server that a script has started.

@@ -3,11 +3,12 @@
 use super::Source;
 use crate::{
     error::{HarnessError, RunError, Trouble},
+    lanes::{News, in_lanes},
     model::Finding,
     probes::{plain::PlainServer, tracer::End},
     submission::{Program, Submission, port},
 };
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 /// The harness's own deadline for one run of the script on a server that does not hang.
 pub const DEADLINE: Duration = Duration::from_secs(120);
@@ -106,15 +107,46 @@ impl Running {
     }
 }
 
-/// Lets the script loose on a server until it ends.
+/// Lets the script loose on a server until it ends; `watch` is asked now and then meanwhile.
 ///
 /// # Errors
 ///
 /// As [`PlainServer::until`].
-pub fn try_on(script: &Program, server: &Program, deadline: Duration) -> Result<Tried, Trouble> {
+pub fn try_on(
+    script: &Program,
+    server: &Program,
+    deadline: Duration,
+    mut watch: impl FnMut(&PlainServer),
+) -> Result<Tried, Trouble> {
     let mut running = Running::start(script, server.executable())?;
-    running.ended(deadline)?;
+    running.process.until(deadline, |process| {
+        watch(process);
+        process.end().is_some()
+    })?;
     running.take_stock()
+}
+
+/// Lets the script loose on each of these servers, several at a time; what came of it, in their order.
+///
+/// # Errors
+///
+/// As [`PlainServer::until`].
+pub fn try_each(script: &Program, sources: &[Source], deadline: Duration) -> Result<Vec<Tried>, Trouble> {
+    /// A script mostly waits.
+    const AT_A_TIME: usize = 4;
+    let numbered: Vec<(usize, &Source)> = sources.iter().enumerate().collect();
+    let mut tried = BTreeMap::new();
+    in_lanes(
+        AT_A_TIME,
+        &numbered,
+        |(_, source)| try_on(script, &build(source)?, deadline, |_| ()),
+        |news| {
+            if let News::Finished((at, _), one) = news {
+                tried.insert(*at, one);
+            }
+        },
+    )?;
+    Ok(tried.into_values().collect())
 }
 
 /// Builds a server; warnings do not matter.
@@ -133,7 +165,7 @@ pub fn build(source: &Source) -> Result<Program, Trouble> {
     }
     let broken =
         |what: String| HarnessError::Broken(format!("the server {} does not build: {what}", source.name));
-    let built = Submission::recognise(folder.path()).map_err(|e| RunError::from(e)).and_then(|it| it.build());
+    let built = Submission::recognise(folder.path()).map_err(RunError::from).and_then(|it| it.build());
     built.map_err(|error| match error {
         RunError::Interrupted => Trouble::Interrupted,
         RunError::Harness(error) => error.into(),

@@ -22,6 +22,8 @@ const CALLS: usize = 40;
 const WORDS: Words = Words {
     expected: "tasks come out in the order in which they came in, each once, and length() counts those inside",
     hint: "draw the ring with `head` and `count`: a push writes at (head + count) % capacity, a pop reads at head and moves it on",
+    ordered: true,
+    sleeps: false,
 };
 
 impl Requirement for Order {

@@ -18,6 +18,8 @@ pub struct PushWaits;
 const WORDS: Words = Words {
     expected: "CAPACITY pushes return at once; the next one sleeps until a pop has made room, and then goes on",
     hint: "push waits on `not_full` in a `while` loop as long as count == capacity; pop signals `not_full` with the lock held",
+    ordered: false,
+    sleeps: true,
 };
 
 /// One place, two that want it; each pop lets one of them in.

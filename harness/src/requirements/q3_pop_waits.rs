@@ -19,6 +19,8 @@ const WORDS: Words = Words {
     expected: "a pop from an empty queue sleeps until there is a task; each task lets one pop go on",
     hint: "pop waits on `not_empty` in a `while` loop as long as count == 0 and the queue is not closed; push signals `not_empty` with \
            the lock held",
+    ordered: false,
+    sleeps: true,
 };
 
 /// Three wait; each task lets one of them go on.

@@ -19,6 +19,8 @@ const WORDS: Words = Words {
     expected: "after close, what is inside still comes out, then every pop returns NULL; no push is taken; and everybody who waited is woken",
     hint: "close sets the flag with the lock held and broadcasts both conditions; pop returns NULL only if the queue is closed and empty; \
            push looks at the flag after each wait",
+    ordered: false,
+    sleeps: false,
 };
 
 /// Everybody who waits for a task hears of it.

@@ -18,6 +18,8 @@ pub struct TryPushReturns;
 const WORDS: Words = Words {
     expected: "try_push returns at once: true if there was room, false if the queue is full",
     hint: "try_push is push without the loop: lock, look, append and signal `not_empty` if there is room, unlock, return what you did",
+    ordered: false,
+    sleeps: false,
 };
 
 /// Full, with room again, full again.

@@ -45,7 +45,7 @@ const LENGTH: usize = 60;
 type Script = &'static [&'static [Op]];
 
 /// The size of the queue, and a script.
-const SCENES: [(usize, Script); 7] = [
+const SCENES: [(usize, Script); 8] = [
     (1, &[&[Push(1), Push(2)], &[Push(3), Push(4)], &[Pop, Pop], &[Pop, Pop]]),
     (2, &[&[Pop], &[Pop], &[Push(1), Push(2), Push(3)], &[Pop]]),
     (1, &[&[Push(1), Push(2)], &[Push(3)], &[Pop, Pop, Pop], &[Pop, Pop], &[Close]]),
@@ -53,6 +53,7 @@ const SCENES: [(usize, Script); 7] = [
     (1, &[&[TryPush(1), Push(2)], &[TryPush(3), Length], &[Pop], &[Pop, Close]]),
     (2, &[&[Push(1), Push(2), Push(3)], &[Push(4)], &[Close], &[Push(5), TryPush(6)], &[Pop, Length]]),
     (1, &[&[Pop], &[Pop], &[Pop], &[Push(1), Push(2)], &[Push(3), Close]]),
+    (1, &[&[TryPush(1)], &[TryPush(2)], &[TryPush(3)], &[Length]]),
 ];
 
 impl Requirement for Orders {
@@ -121,12 +122,12 @@ fn one_order(
         Wait::Reached => String::new(),
     };
     let calls = calls(&lab);
-    if !explain(&[State::new(capacity)], &calls).is_empty() {
+    if !explain(&[State::new(capacity)], &calls, true).is_empty() {
         return Ok(None);
     }
     let finished: Vec<Call> = calls.iter().filter(|call| call.answer.is_some()).cloned().collect();
     let story = lab.story();
-    match explain(&[State::new(capacity)], &finished).first() {
+    match explain(&[State::new(capacity)], &finished, true).first() {
         Some(state) => fail(
             format!("{story}. Every thread sleeps, and not every call that waits has to ({state})"),
             place,

@@ -39,6 +39,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub struct Words {
     pub expected: &'static str,
     pub hint: &'static str,
+    /// Tasks must come out in their order.
+    pub ordered: bool,
+    /// Whoever waits must sleep.
+    pub sleeps: bool,
 }
 
 /// One thing that is done to the queue: the number of the thread, from 0, and the operation.
@@ -126,15 +130,15 @@ impl Lab {
                 false => self.session.settle()?,
             };
             match settled {
-                Settled::AtRest(_) => {
-                    if let Some(wrong) = self.wrong() {
-                        return fail(wrong, self.session.snapshot().describe());
-                    }
-                }
-                Settled::Spinning(_, snapshot) => {
+                Settled::Spinning(_, snapshot) if words.sleeps => {
                     let observed =
                         format!("{}; now a thread goes round and round instead of sleeping", self.story());
                     return fail(observed, snapshot.describe());
+                }
+                Settled::AtRest(_) | Settled::Spinning(..) => {
+                    if let Some(wrong) = self.wrong(words.ordered) {
+                        return fail(wrong, self.session.snapshot().describe());
+                    }
                 }
                 Settled::Busy(snapshot) => {
                     return Ok(Some(not_yet(words.expected, &self.story(), &snapshot.describe())));
@@ -149,14 +153,14 @@ impl Lab {
     }
 
     /// What is wrong with what is seen at rest, in words. All that was begun since the last time overlaps.
-    fn wrong(&mut self) -> Option<String> {
+    fn wrong(&mut self, ordered: bool) -> Option<String> {
         let new: Vec<Call> = self
             .order
             .iter()
             .filter(|(thread, place)| *place >= self.told[*thread])
             .map(|call| self.call(*call, 0, usize::MAX))
             .collect();
-        let states = explain(&self.states, &new);
+        let states = explain(&self.states, &new, ordered);
         if states.is_empty() {
             return Some(self.accuse(&new));
         }

@@ -22,6 +22,17 @@ pub(super) fn here() -> Result<PathBuf, Stop> {
     env::current_dir().map_err(|e| HarnessError::system("find the current folder", e).into())
 }
 
+/// The harness as it was called, for a command that is typed in another folder.
+pub(super) fn own_name_elsewhere() -> String {
+    match (env::args_os().next(), env::current_dir()) {
+        // Found by a path, not through PATH.
+        (Some(name), Ok(here)) if Path::new(&name).components().count() > 1 => {
+            shell::quoted_path(&here.join(name).components().collect::<PathBuf>())
+        }
+        _ => own_name(),
+    }
+}
+
 /// The number of a quest, which is enough to name it.
 pub(super) fn short(id: &str) -> &str {
     id.split_once('-').map_or(id, |(number, _)| number)
@@ -91,7 +102,7 @@ pub(super) fn passed(noted: Noted, quest: &Quest) {
     }
     let Ok(path) = quests::catalogue() else { return };
     let Palette { verb, command, .. } = palette_for(&io::stderr());
-    let own = own_name();
+    let own = own_name_elsewhere();
     let (what, how) = match kept.progress.next(&path) {
         None => ("every quest has passed; what do you remember?".to_owned(), format!("{own} review")),
         Some(next) => match kept.progress.state(&next.id, &path) {

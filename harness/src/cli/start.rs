@@ -3,7 +3,7 @@
 use super::{
     ExitCode, Stop,
     check::{find_quest, own_name},
-    lesson::{here, out_of, short},
+    lesson::{here, out_of, own_name_elsewhere, short},
     output::print,
     palette_for,
 };
@@ -164,7 +164,8 @@ impl New {
             && folder != target
         {
             let name = dir.file_name().map_or_else(String::new, |name| format!(" {}", shell::quoted(name)));
-            let command = format!("{}{} start {}{name}", out_of(&folder, kept), own_name(), short(&quest.id));
+            let command =
+                format!("{}{} start {}{name}", out_of(&folder, kept), own_name_elsewhere(), short(&quest.id));
             return Err(not(format!(
                 "would lie inside the folder of {}; start it beside that: {command}",
                 lesson.quest
@@ -203,7 +204,7 @@ impl New {
 /// What is there now, and what to do next.
 fn said(quest: &Quest, dir: &Path, names: &[&str], own: &[Own], palette: Palette) -> String {
     let Palette { strong, command, .. } = palette;
-    let quest_command = own_name();
+    let quest_command = own_name_elsewhere();
     let (number, folder) = (short(&quest.id), escape(&dir.display().to_string()));
     let mut text = format!(
         "{strong}{}{strong:#}  {}\nstarted in {folder}: {}\n",

@@ -119,7 +119,13 @@ impl Kept {
             Error::Unusable(format!("{}{line}: {}\n{what}", path.display(), why.trim_end()))
         };
         match fs::symlink_metadata(&path) {
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
+            // A program is handed in as a file: there is nothing below it.
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied
+                ) =>
+            {
                 return Ok(None);
             }
             Err(e) => return Err(unusable(None, &format!("it cannot be read: {e}"))),
@@ -261,6 +267,9 @@ mod tests {
             assert_eq!((noted.lesson.quest.as_str(), noted.folder.ends_with("q")), ("01-task-queue", true));
         }
         assert!(noted(base.path()).unwrap().is_none());
+        fs::write(base.path().join("q/server"), "").unwrap();
+        assert!(noted(&base.path().join("q/server")).unwrap().is_some());
+        assert!(Kept::find(&base.path().join("q/server")).unwrap().is_some());
         fs::rename(base.path().join("q"), base.path().join("moved")).unwrap();
         assert!(noted(&base.path().join("moved")).unwrap().is_none());
         let planted = with_file(&GOOD.replace("\"q\"", "\".\""));

@@ -1,7 +1,7 @@
 //! `quest check`: builds a submission, checks it, writes the report.
 
 use super::{
-    ExitCode, Stop, exit_code,
+    ExitCode, Stop, exit_code, lesson,
     output::{Output, wrote},
     palette_for,
     screen::Screen,
@@ -35,6 +35,7 @@ use std::{
 Examples:
   quest check                          the Cargo package in this folder
   quest check solution/                a folder of C
+  quest check my-queue                 a folder in which a lesson was started
   quest check ./pool_server            an executable
   quest check solution/ --only R1,R4   two requirements
   quest check . --only R6 --seed 7 --schedules 500
@@ -51,7 +52,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
     only: Vec<String>,
 
-    /// The quest that the submission answers [default: the one whose folder it lies in, or 07-pool-server]
+    /// The quest that the submission answers [default: the one that was started in its folder (`quest start`) or whose folder
+    /// it lies in, or else 07-pool-server]
     #[arg(long, value_name = "NAME")]
     quest: Option<String>,
 
@@ -87,13 +89,7 @@ fn formats() -> PossibleValuesParser {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     sandbox::shield()?;
-    let quest = match &arguments.quest {
-        Some(name) => find_quest(name)?,
-        None => match quests::around(&arguments.path)? {
-            Some(quest) => quest,
-            None => find_quest(quests::DEFAULT)?,
-        },
-    };
+    let (quest, noted) = lesson::of(&arguments.path, arguments.quest.as_deref())?;
     let only = ids(&quest, &arguments.only)?;
     let whole = corpus::whole(&arguments.path)?;
     let path = whole.as_ref().map_or(arguments.path.as_path(), Whole::path);
@@ -112,7 +108,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     let mut writer = Writer::new(arguments, &plan)?;
     let run = runner::run(&plan, &mut |event| writer.on(event)).map_err(stop)?;
     writer.finish(&run, started)?;
+    if let Some(noted) = noted.filter(|_| plan.only.is_none() && passed(&run, &quest)) {
+        lesson::passed(noted, &quest);
+    }
     Ok(ExitCode::of_run(&run, arguments.strict || quest.strict))
+}
+
+/// Everything passed that the quest requires, whatever else `--strict` asks for.
+fn passed(run: &Run, quest: &Quest) -> bool {
+    ExitCode::of_run(run, quest.strict) == ExitCode::Passed
 }
 
 /// The quest that is called `name`.

@@ -59,7 +59,7 @@ impl Requirement for PopWaits {
     }
 
     fn check(&self, context: &Context<'_>) -> Result<Finding, Trouble> {
-        let found = first_wrong(context, &WORDS, &[(4, 4, THREE_TAKERS), (2, 4, EMPTY_AGAIN)])?;
+        let found = first_wrong(context, &WORDS, &[(4, 4, THREE_TAKERS), (4, 4, EMPTY_AGAIN)])?;
         Ok(found.unwrap_or_else(|| {
             Finding::pass(WORDS.expected, "so it was with three threads that waited, twice")
         }))

@@ -36,9 +36,8 @@ const FULL: &[Step] = &[
     (0, Length),
 ];
 
-/// Others wait for room meanwhile: whoever cannot wait has to go.
-const OTHERS_WAIT: &[Step] =
-    &[(0, Push(1)), (1, Push(2)), (2, TryPush(3)), (3, Pop), (2, TryPush(4)), (3, Pop), (2, TryPush(5))];
+/// Somebody waits for room meanwhile: whoever cannot wait has to go.
+const OTHERS_WAIT: &[Step] = &[(0, Push(1)), (1, Push(2)), (2, TryPush(3)), (2, TryPush(4))];
 
 /// Somebody waits for a task, and gets it.
 const TAKER_WAITS: &[Step] =

@@ -45,7 +45,7 @@ const LENGTH: usize = 60;
 type Script = &'static [&'static [Op]];
 
 /// The size of the queue, and a script.
-const SCENES: [(usize, Script); 8] = [
+const SCENES: [(usize, Script); 9] = [
     (1, &[&[Push(1), Push(2)], &[Push(3), Push(4)], &[Pop, Pop], &[Pop, Pop]]),
     (2, &[&[Pop], &[Pop], &[Push(1), Push(2), Push(3)], &[Pop]]),
     (1, &[&[Push(1), Push(2)], &[Push(3)], &[Pop, Pop, Pop], &[Pop, Pop], &[Close]]),
@@ -54,6 +54,7 @@ const SCENES: [(usize, Script); 8] = [
     (2, &[&[Push(1), Push(2), Push(3)], &[Push(4)], &[Close], &[Push(5), TryPush(6)], &[Pop, Length]]),
     (1, &[&[Pop], &[Pop], &[Pop], &[Push(1), Push(2)], &[Push(3), Close]]),
     (1, &[&[TryPush(1)], &[TryPush(2)], &[TryPush(3)], &[Length]]),
+    (2, &[&[Pop], &[Pop], &[Pop], &[Close]]),
 ];
 
 impl Requirement for Orders {
@@ -99,7 +100,7 @@ fn one_order(
     (capacity, script): (usize, Script),
     schedule: &mut Schedule,
 ) -> Result<Option<Finding>, Trouble> {
-    let mut lab = Lab::launch_in_order(context, capacity, script.len())?;
+    let mut lab = Lab::launch(context, capacity, script.len())?;
     let mut deeds = Vec::new();
     for (thread, ops) in script.iter().enumerate() {
         ops.iter().for_each(|op| lab.note((thread, *op)));

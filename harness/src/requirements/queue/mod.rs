@@ -49,25 +49,13 @@ pub struct Words {
 pub type Step = (usize, Op);
 
 impl Lab {
+    /// From the beginning the threads take turns in a fixed order: the same calls lead to the same steps.
+    ///
     /// # Errors
     ///
     /// As [`Session::launch`].
     pub fn launch(context: &Context<'_>, capacity: usize, threads: usize) -> Result<Self, Trouble> {
-        let session = Session::launch(context.program, &Setup::new(1, capacity))?;
-        Self::with(session, capacity, threads)
-    }
-
-    /// The same; from the beginning the threads take turns.
-    ///
-    /// # Errors
-    ///
-    /// As [`Session::launch`].
-    pub fn launch_in_order(context: &Context<'_>, capacity: usize, threads: usize) -> Result<Self, Trouble> {
-        let session = Session::launch_in_order(context.program, &Setup::new(1, capacity))?;
-        Self::with(session, capacity, threads)
-    }
-
-    fn with(mut session: Session, capacity: usize, threads: usize) -> Result<Self, Trouble> {
+        let mut session = Session::launch_in_order(context.program, &Setup::new(1, capacity))?;
         session.computes_nothing();
         let ids = session.connect_many(threads)?;
         session.settle()?;

@@ -201,14 +201,23 @@ clients_vanish() {
 
 sigterm_with_work_left() { # what was read is answered; then everybody is let go, also who only sits there
     connect && idle=$fd && printf 'half a li' >&"$idle"
-    for i in {1..4}; do connect && send "$fd" 'spin 200' "good $i" && fds[i]=$fd; done
-    all_read
-    kill -TERM "$pid"
-    for i in {1..4}; do
-        expect "${fds[i]}" "$ANY" 'spin 200' && expect "${fds[i]}" "${alone[i]}" "good $i"
-        expect_end "${fds[i]}" 'SIGTERM'
+    for i in {1..4}; do connect && fds[i]=$fd; done
+    for ms in 200 1000 2000; do # until both workers are busy with that; one that does not know "spin" never will be
+        for i in 1 2; do send "${fds[i]}" "spin $ms"; done
+        for i in {1..4}; do send "${fds[i]}" "good $i"; done
+        all_read
+        kill -STOP "$pid" # so that this cannot change any more
+        read -t 0 -u "${fds[1]}" || read -t 0 -u "${fds[2]}" || break
+        kill -CONT "$pid" # too late, they have been answered: once more, and longer
+        for i in 1 2; do expect "${fds[i]}" "$ANY" "spin $ms"; done
+        for i in {1..4}; do expect "${fds[i]}" "${alone[i]}" "good $i"; done
+        ms=''
     done
-    expect_end "$idle" 'SIGTERM'
+    kill -TERM "$pid"
+    kill -CONT "$pid"
+    [[ -z $ms ]] || for i in 1 2; do expect "${fds[i]}" "$ANY" "spin $ms, and then SIGTERM"; done
+    [[ -z $ms ]] || for i in {1..4}; do expect "${fds[i]}" "${alone[i]}" "good $i, and then SIGTERM"; done
+    for fd in "${fds[@]}" "$idle"; do expect_end "$fd" 'SIGTERM'; done
 }
 
 # ---- verdicts ----

@@ -24,7 +24,7 @@ const WORDS: Words = Words {
 
 /// One place, two that want it; each pop lets one of them in.
 const ONE_PLACE: &[Step] =
-    &[(0, Push(1)), (1, Push(2)), (2, Push(3)), (3, Pop), (3, Pop), (3, Pop), (3, Pop), (0, Push(4))];
+    &[(0, Push(1)), (1, Push(2)), (2, Push(3)), (3, Pop), (3, Pop), (3, Pop), (0, Push(4))];
 
 /// The ring has gone round once before it is full.
 const ROUND_THE_RING: &[Step] = &[

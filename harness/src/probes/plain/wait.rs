@@ -1,0 +1,163 @@
+//! Waiting for a server without instruments: until it listens, until it is at rest, until nobody is left of it.
+
+use super::PlainServer;
+use crate::{
+    error::{HarnessError, Trouble},
+    probes::{
+        clients::{ClientId, Link},
+        machine::stretched,
+        proc::{Quiet, backlog, blocks, threads_of},
+        tracer::kernel::signal_thread,
+    },
+};
+use nix::sys::signal::{Signal, kill};
+use std::time::{Duration, Instant};
+
+/// How long to wait before trying to connect again to a server that does not listen yet.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// How long a server that will wake by itself may do nothing before it counts as at rest.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a server may take until it waits for events again. One that never does is sent its signal all the same.
+const MASK_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long to wait before looking at /proc again.
+const TICK: Duration = Duration::from_millis(5);
+
+impl PlainServer {
+    /// After its end: those that it has left behind, and that have not ended by the deadline either.
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainServer::until`].
+    pub fn left_behind(&mut self, deadline: Duration) -> Result<Vec<i32>, Trouble> {
+        let begun = Instant::now();
+        while !self.started().is_empty() && begun.elapsed() < stretched(deadline) {
+            if !self.pump()? {
+                self.nap(TICK)?;
+            }
+        }
+        Ok(self.started())
+    }
+
+    /// Connects, again and again until the server listens; `None` if it ends or does not by the deadline.
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainServer::until`].
+    pub fn connect_when_it_listens(&mut self, deadline: Duration) -> Result<Option<ClientId>, Trouble> {
+        let begun = Instant::now();
+        while self.end().is_none() && begun.elapsed() < stretched(deadline) {
+            let id = self.clients.connect()?;
+            self.until(deadline, |server| server.clients.get(id).link() != Link::Connecting)?;
+            if self.clients.get(id).link() == Link::Open {
+                return Ok(Some(id));
+            }
+            self.clients.close(id);
+            self.pump()?;
+            self.nap(RETRY)?;
+        }
+        Ok(None)
+    }
+
+    /// Connects so many clients: all at once if the server's backlog surely holds them, else one by one, which takes its time.
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainServer::until`].
+    pub fn connect_many(
+        &mut self,
+        count: usize,
+        backlog: u64,
+        deadline: Duration,
+    ) -> Result<Vec<ClientId>, Trouble> {
+        let fits = backlog > count as u64 + 2;
+        (0..count).map(|_| if fits { Ok(self.clients.connect()?) } else { self.connect(deadline) }).collect()
+    }
+
+    /// Connects a client and waits until the server has taken it out of its backlog, which may hold no more than one.
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainServer::until`].
+    pub fn connect(&mut self, deadline: Duration) -> Result<ClientId, Trouble> {
+        let id = self.clients.connect()?;
+        let port = self.port.number();
+        let begun = Instant::now();
+        self.until(deadline, |server| server.clients.get(id).link() != Link::Connecting)?;
+        while self.end().is_none() && backlog(port) > 0 && begun.elapsed() < stretched(deadline) {
+            if !self.pump()? {
+                self.nap(TICK)?;
+            }
+        }
+        Ok(id)
+    }
+
+    /// Waits until `goal` is seen or the server has come to rest without it: every thread sleeps. True if it was seen;
+    /// `None` if the server was still at work at the deadline.
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainServer::until`].
+    pub fn until_at_rest(
+        &mut self,
+        deadline: Duration,
+        mut goal: impl FnMut(&mut Self) -> bool,
+    ) -> Result<Option<bool>, Trouble> {
+        let begun = Instant::now();
+        let pid = self.process.pid().as_raw();
+        let mut quiet = Quiet::default();
+        let mut since = Instant::now();
+        while begun.elapsed() < stretched(deadline) {
+            let moved = self.pump()?;
+            if goal(self) {
+                return Ok(Some(true));
+            }
+            if self.end().is_some() {
+                return Ok(Some(false));
+            }
+            if moved || self.clients.iter().any(|(_, client)| client.in_flight() > 0) {
+                quiet.reset();
+                since = Instant::now();
+            } else if let Some(sleep) = quiet.look(threads_of(pid).into_iter())
+                && ((!sleep.timed && sleep.limited_by.is_empty()) || since.elapsed() >= stretched(PATIENCE))
+            {
+                return Ok(Some(false));
+            }
+            if !moved {
+                self.nap(TICK)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends the server a signal: its main thread, unless that blocks it. To whom the kernel gives a signal that is sent to a
+    /// process depends on who runs just then, and what a handler does on a worker is another thing than on the main thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainServer::until`], and when it is gone.
+    pub fn signal(&mut self, signal: Signal) -> Result<(), Trouble> {
+        if self.end().is_some() {
+            return Ok(());
+        }
+        let pid = self.process.pid();
+        let begun = Instant::now();
+        let blocked = loop {
+            let blocked = blocks(pid.as_raw(), signal as i32);
+            if blocked.is_some() || self.end().is_some() || begun.elapsed() >= stretched(MASK_DEADLINE) {
+                break blocked;
+            }
+            if !self.pump()? {
+                self.nap(TICK)?;
+            }
+        };
+        let sent = match blocked {
+            Some(false) => signal_thread(pid, pid.as_raw(), signal),
+            _ if self.end().is_some() => Ok(()),
+            _ => kill(pid, signal),
+        };
+        sent.map_err(|e| HarnessError::system(format!("send {signal} to the server"), e).into())
+    }
+}

@@ -58,7 +58,8 @@ impl Files {
         // and what was read in between belongs together.
         let schedule: Schedstat = now(&self.schedstat)?;
         Some(ThreadState {
-            // Not `t`: a thread that ptrace has stopped has something to tell that nobody has read yet.
+            // Not `t`: a thread that ptrace has stopped has something to tell that nobody has read yet. Nor `R`: one that has been
+            // woken, and whose processor has not heard of it yet, is still said to be blocked in its call.
             asleep: state == 'S' && blocked.is_some(),
             wakes_by_itself: blocked.is_some_and(|(number, args)| wakes_by_itself(number, &args)),
             limited_by: blocked.and_then(|(number, args)| limited_by(number, &args)),

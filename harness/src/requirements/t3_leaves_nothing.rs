@@ -10,10 +10,13 @@ use crate::{
     submission::Program,
 };
 use nix::sys::signal::Signal;
-use std::fs;
+use std::time::Duration;
 
 /// T3.
 pub struct LeavesNothing;
+
+/// How long a script may take until it waits for its server. One that never does gets its signal all the same.
+const SOON: Duration = Duration::from_secs(2);
 
 const EXPECTED: &str = "when the script has ended, however it did, every process that it started has ended and every file is removed";
 
@@ -29,7 +32,7 @@ impl Requirement for LeavesNothing {
     fn about(&self) -> &'static str {
         "Whoever runs a test every night finds in the morning what it leaves behind each time.\n\n\
          Forced: the script runs, in an empty folder that is also its TMPDIR, on a right server, on wrong ones, and on a right one where it gets \
-         SIGTERM or SIGINT as soon as it has started the server.\n\n\
+         SIGTERM or SIGINT as soon as it has started the server and waits for it.\n\n\
          Decides: when it has ended no process is left that it started, and the folder is empty."
     }
 
@@ -42,7 +45,7 @@ impl Requirement for LeavesNothing {
         let mut count = 0;
         let few = |sources: &[Source]| sources.iter().take(2).cloned().collect::<Vec<_>>();
         for source in few(&servers.right).iter().take(1).chain(&few(&servers.wrong)) {
-            let tried = try_on(context.program, &build(source)?, DEADLINE, |_| ())?;
+            let tried = try_on(context.program, &build(source)?, DEADLINE)?;
             if let Some(found) = judge(&format!("on {}", source.name), &source.name, &tried) {
                 return Ok(found);
             }
@@ -66,16 +69,16 @@ impl Requirement for LeavesNothing {
     }
 }
 
-/// A run that gets a signal when the server has been started.
+/// A run that gets a signal when the server has been started, and the script has come to wait for something: that it listens,
+/// most likely. Until then the server is held, and cannot.
 fn interrupted(script: &Program, server: &Program, signal: Signal) -> Result<Tried, Trouble> {
     let mut running = Running::start(script, server.executable())?;
-    let executable = server.executable().to_owned();
-    running.process.until(DEADLINE, |process| {
-        let is_server =
-            |pid: &i32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|path| path == executable);
-        process.end().is_some() || process.started().iter().any(is_server)
-    })?;
+    let started = running.process.until_it_starts(server.executable(), DEADLINE)?;
+    running.process.until_it_waits(SOON)?;
     running.process.signal(signal)?;
+    if let Some(pid) = started {
+        running.process.let_start(pid)?;
+    }
     running.ended(DEADLINE)?;
     running.take_stock()
 }

@@ -6,12 +6,15 @@ use crate::{
     probes::{
         clients::{ClientId, Link},
         machine::stretched,
-        proc::{Quiet, backlog, blocks, threads_of},
-        tracer::kernel::signal_thread,
+        proc::{Quiet, backlog, blocks, thread_state, threads_of},
+        tracer::{Tracer, kernel::signal_thread},
     },
 };
 use nix::sys::signal::{Signal, kill};
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// How long to wait before trying to connect again to a server that does not listen yet.
 const RETRY: Duration = Duration::from_millis(10);
@@ -39,6 +42,55 @@ impl PlainServer {
             }
         }
         Ok(self.started())
+    }
+
+    /// Waits until a process begins to run `program`: its id. It is held before its first instruction until
+    /// [`PlainServer::let_start`]. `None` if none does before the end, or by the deadline.
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainServer::until`].
+    pub fn until_it_starts(&mut self, program: &Path, deadline: Duration) -> Result<Option<i32>, Trouble> {
+        let held = |server: &Self| server.tracer.as_ref().and_then(Tracer::held_at_start);
+        self.hold_starts_of(Some(program));
+        self.until(deadline, |server| held(server).is_some() || server.end().is_some())?;
+        self.hold_starts_of(None);
+        Ok(held(self))
+    }
+
+    fn hold_starts_of(&mut self, program: Option<&Path>) {
+        if let Some(tracer) = &mut self.tracer {
+            tracer.hold_starts_of(program);
+        }
+    }
+
+    /// Lets a process go on that was held at its start.
+    ///
+    /// # Errors
+    ///
+    /// When the harness fails.
+    pub fn let_start(&mut self, pid: i32) -> Result<(), HarnessError> {
+        self.tracer.as_mut().map_or(Ok(()), |tracer| tracer.let_start(pid))
+    }
+
+    /// Waits until the main thread sleeps; false if it has not by the deadline.
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainServer::until`].
+    pub fn until_it_waits(&mut self, deadline: Duration) -> Result<bool, Trouble> {
+        let pid = self.process.pid().as_raw();
+        let begun = Instant::now();
+        while self.end().is_none() && begun.elapsed() < stretched(deadline) {
+            let moved = self.pump()?;
+            if thread_state(pid).is_some_and(|state| state.asleep) {
+                return Ok(true);
+            }
+            if !moved {
+                self.nap(TICK)?;
+            }
+        }
+        Ok(false)
     }
 
     /// Connects, again and again until the server listens; `None` if it ends or does not by the deadline.

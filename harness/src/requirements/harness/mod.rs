@@ -107,22 +107,14 @@ impl Running {
     }
 }
 
-/// Lets the script loose on a server until it ends; `watch` is asked now and then meanwhile.
+/// Lets the script loose on a server until it ends.
 ///
 /// # Errors
 ///
 /// As [`PlainServer::until`].
-pub fn try_on(
-    script: &Program,
-    server: &Program,
-    deadline: Duration,
-    mut watch: impl FnMut(&PlainServer),
-) -> Result<Tried, Trouble> {
+pub fn try_on(script: &Program, server: &Program, deadline: Duration) -> Result<Tried, Trouble> {
     let mut running = Running::start(script, server.executable())?;
-    running.process.until(deadline, |process| {
-        watch(process);
-        process.end().is_some()
-    })?;
+    running.ended(deadline)?;
     running.take_stock()
 }
 
@@ -139,7 +131,7 @@ pub fn try_each(script: &Program, sources: &[Source], deadline: Duration) -> Res
     in_lanes(
         AT_A_TIME,
         &numbered,
-        |(_, source)| try_on(script, &build(source)?, deadline, |_| ()),
+        |(_, source)| try_on(script, &build(source)?, deadline),
         |news| {
             if let News::Finished((at, _), one) = news {
                 tried.insert(*at, one);

@@ -193,6 +193,12 @@ pub fn backlog(port: u16) -> u32 {
         .map_or(0, |socket| socket.rx_queue)
 }
 
+/// How many connections to this port there are or were a moment ago, seen from the clients' ends.
+pub fn connections(port: u16) -> usize {
+    let to_it = |socket: &TcpNetEntry| socket.remote_address.port() == port;
+    procfs::net::tcp().map_or(0, |sockets| sockets.into_iter().filter(to_it).count())
+}
+
 /// The port at the other end of a process's socket. Slow, for where the descriptor itself cannot be had.
 pub fn peer_port(pid: i32, fd: i32) -> Option<u16> {
     let FDTarget::Socket(inode) = Process::new(pid).ok()?.fd_from_fd(fd).ok()?.target else { return None };

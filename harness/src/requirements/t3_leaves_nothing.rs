@@ -79,8 +79,7 @@ fn interrupted(script: &Program, server: &Program, signal: Signal) -> Result<Tri
     if let Some(pid) = started {
         running.process.let_start(pid)?;
     }
-    running.ended(DEADLINE)?;
-    running.take_stock()
+    running.to_its_end(DEADLINE)
 }
 
 fn judge(when: &str, server: &str, tried: &Tried) -> Option<Finding> {

@@ -2,13 +2,13 @@
 
 use super::{
     Context, Requirement, Source,
-    harness::{DEADLINE, Running, Tried, build, too_long, try_on},
+    harness::{DEADLINE, Running, Tried, Turn, build, too_long},
 };
 use crate::{
     error::Trouble,
     lanes::{News, in_lanes},
     model::{Finding, Id},
-    probes::{plain::PlainServer, session::Setup},
+    probes::{plain::PlainServer, proc::connections, session::Setup},
     submission::{Program, port::Port},
 };
 use std::{
@@ -16,10 +16,15 @@ use std::{
     fs,
     sync::mpsc::{self, Receiver, Sender},
     thread,
+    time::Duration,
 };
 
 /// T5.
 pub struct Ports;
+
+/// How long a script has for coming to a stranger who listens on its port, while its own server has not begun. One that knows its
+/// own server waits all the while.
+const MISLED: Duration = Duration::from_secs(2);
 
 /// How many wrong servers are tried until the script fails one.
 const MOST: usize = 8;
@@ -53,6 +58,7 @@ impl Requirement for Ports {
         let Some(right) = context.servers.right.first() else {
             return Ok(Finding::skip(EXPECTED, "there are no servers"));
         };
+        let _turn = Turn::wait()?;
         let Some((wrong, built)) = that_fails_alone(context.program, &context.servers.wrong)? else {
             return Ok(Finding::fail(
                 EXPECTED,
@@ -108,11 +114,16 @@ fn that_fails_alone<'s>(
 ) -> Result<Option<(&'s Source, Program)>, Trouble> {
     for source in wrong.iter().take(MOST) {
         let server = build(source)?;
-        if try_on(script, &server, DEADLINE)?.verdict() == Some(false) {
+        if beside_others(script, &server)?.verdict() == Some(false) {
             return Ok(Some((source, server)));
         }
     }
     Ok(None)
+}
+
+/// Lets the script loose on a server on the network of this machine.
+fn beside_others(script: &Program, server: &Program) -> Result<Tried, Trouble> {
+    Running::start_among_others(script, server.executable())?.to_its_end(DEADLINE)
 }
 
 /// Runs the script on both servers at once.
@@ -125,7 +136,7 @@ fn at_the_same_time(
     in_lanes(
         2,
         &[0, 1],
-        |at: &usize| try_on(script, &servers[*at].1, DEADLINE),
+        |at: &usize| beside_others(script, &servers[*at].1),
         |news| {
             if let News::Finished(at, one) = news {
                 tried.insert(*at, one);
@@ -142,7 +153,7 @@ fn with_its_port_taken(
     server: &Program,
     stranger: &Program,
 ) -> Result<(Tried, Option<u16>), Trouble> {
-    let mut running = Running::start(script, server.executable())?;
+    let mut running = Running::start_among_others(script, server.executable())?;
     thread::scope(|scope| {
         let (no_more, is_over) = mpsc::channel::<()>();
         let mut is_over = Some(is_over);
@@ -157,14 +168,14 @@ fn with_its_port_taken(
                 scope.spawn(move || listen(stranger, port, &tell, &is_over));
                 let listens = told.recv().unwrap_or(Ok(false))?;
                 taken = listens.then_some(port);
+                running.process.until_asked(MISLED, || connections(port) > 1)?;
             }
             running.process.let_start(pid)?;
             if is_over.is_none() {
                 break;
             }
         }
-        running.ended(DEADLINE)?;
-        let tried = running.take_stock()?;
+        let tried = running.to_its_end(DEADLINE)?;
         drop(no_more);
         Ok((tried, taken))
     })

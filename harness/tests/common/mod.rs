@@ -7,7 +7,7 @@ use quest::{
     model::{Id, Outcome, Run},
     quests::{
         DEFAULT,
-        corpus::{Entry, Kind, Rarity, Whole, entries, whole},
+        corpus::{Entry, Kind, Whole, entries, whole},
         find,
     },
     runner::{Command, DEFAULT_SCHEDULES, Plan, run},
@@ -66,7 +66,7 @@ pub fn as_declared_in(quest: &str, entry: &Entry) -> Result<(), String> {
     let mut ids: Vec<Id> = rules.iter().map(|rule| rule.id).collect();
     ids.sort();
     let ours = matches!(entry.kind, Kind::Solution | Kind::Server);
-    let (many, few): (Vec<Id>, Vec<Id>) = ids.iter().partition(|id| ours || is_rare(entry, **id));
+    let (many, few): (Vec<Id>, Vec<Id>) = ids.iter().partition(|id| ours || entry.fails.contains(*id));
     let parts = [(DEFAULT_SCHEDULES, many), (FEW_SCHEDULES, few)];
     let runs = parts.into_iter().filter(|(_, ids)| !ids.is_empty());
     let run =
@@ -82,11 +82,6 @@ pub fn as_declared_in(quest: &str, entry: &Entry) -> Result<(), String> {
     }
     let wrong: String = row.mismatches.iter().map(|wrong| format!("\n    {}", wrong.what)).collect();
     Err(format!("\n{}:{wrong}{}", entry.name, not_passed(&run)))
-}
-
-/// Whether it may take a rare order of steps to see that a program fails an id.
-fn is_rare(entry: &Entry, id: Id) -> bool {
-    entry.rarity == Some(Rarity::RareInterleaving) && entry.fails.contains(&id)
 }
 
 /// Checks a submission; all ids, or only some.

@@ -43,6 +43,17 @@ pub struct PlainServer {
     dir: TempDir,
 }
 
+/// Who is with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// A tracer as its guard.
+    Guarded,
+    /// That, and nobody else on its network.
+    Apart,
+    /// Nobody.
+    Alone,
+}
+
 impl PlainServer {
     /// Starts `program` with these arguments in a folder of its own; it is to listen on `port`.
     ///
@@ -50,7 +61,17 @@ impl PlainServer {
     ///
     /// When the harness cannot start it.
     pub fn launch(program: &Path, args: &[String], port: Port) -> Result<Self, HarnessError> {
-        Self::start(program, args, port, true)
+        Self::start(program, args, port, Manner::Guarded)
+    }
+
+    /// The same in a network of its own, where that [is possible](network::is_possible): every port is free there, and the harness
+    /// itself cannot reach it.
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainServer::launch`].
+    pub fn launch_apart(program: &Path, args: &[String], port: Port) -> Result<Self, HarnessError> {
+        Self::start(program, args, port, Manner::Apart)
     }
 
     /// The same all by itself.
@@ -60,19 +81,27 @@ impl PlainServer {
     /// As [`PlainServer::launch`].
     pub fn launch_alone(program: &Path, args: &[String], port: Port) -> Result<Self, HarnessError> {
         inherit_orphans();
-        Self::start(program, args, port, false)
+        Self::start(program, args, port, Manner::Alone)
     }
 
-    fn start(program: &Path, args: &[String], port: Port, guarded: bool) -> Result<Self, HarnessError> {
+    fn start(program: &Path, args: &[String], port: Port, manner: Manner) -> Result<Self, HarnessError> {
         let dir = tempfile::Builder::new()
             .prefix("quest-run-")
             .tempdir()
             .map_err(|e| HarnessError::system("make a folder for the server to run in", e))?;
         let bell = Bell::new()?;
+        let guarded = manner != Manner::Alone;
         let env = environment(dir.path());
         let filter = guarded.then(tracer::guard_only).transpose()?;
-        let launch =
-            Launch { program, args, env: &env, dir: dir.path(), filter: filter.as_ref(), descriptors: None };
+        let launch = Launch {
+            program,
+            args,
+            env: &env,
+            dir: dir.path(),
+            filter: filter.as_ref(),
+            descriptors: None,
+            own_network: manner == Manner::Apart,
+        };
         let mut process = launch.spawn()?;
         let tracer = guarded.then(|| Tracer::seize(process.pid())).transpose()?;
         process.go()?;

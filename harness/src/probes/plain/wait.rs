@@ -80,10 +80,23 @@ impl PlainServer {
     /// As [`PlainServer::until`].
     pub fn until_it_waits(&mut self, deadline: Duration) -> Result<bool, Trouble> {
         let pid = self.process.pid().as_raw();
+        self.until_asked(deadline, || thread_state(pid).is_some_and(|state| state.asleep))
+    }
+
+    /// Waits for something that must be asked for again and again; false if it is not so by the end, or the deadline.
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainServer::until`].
+    pub fn until_asked(
+        &mut self,
+        deadline: Duration,
+        mut is_so: impl FnMut() -> bool,
+    ) -> Result<bool, Trouble> {
         let begun = Instant::now();
         while self.end().is_none() && begun.elapsed() < stretched(deadline) {
             let moved = self.pump()?;
-            if thread_state(pid).is_some_and(|state| state.asleep) {
+            if is_so() {
                 return Ok(true);
             }
             if !moved {

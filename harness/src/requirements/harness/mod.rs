@@ -3,12 +3,13 @@
 use super::Source;
 use crate::{
     error::{HarnessError, RunError, Trouble},
+    interrupt,
     lanes::{News, in_lanes},
     model::Finding,
     probes::{plain::PlainServer, tracer::End},
-    submission::{Program, Submission, port},
+    submission::{Program, Submission, port, sandbox::network},
 };
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, os::fd::OwnedFd, path::Path, thread, time::Duration};
 
 /// The harness's own deadline for one run of the script on a server that does not hang.
 pub const DEADLINE: Duration = Duration::from_secs(120);
@@ -19,6 +20,35 @@ const GRACE: Duration = Duration::from_secs(2);
 /// A run of the script that goes on.
 pub struct Running {
     pub process: PlainServer,
+    _turn: Option<Turn>,
+}
+
+/// The only run of a script on this machine that shares its network with others. A script that knows only one port must not be
+/// failed because somebody else's script knows the same.
+#[derive(Debug)]
+pub struct Turn {
+    _name: OwnedFd,
+}
+
+impl Turn {
+    /// Waits for it.
+    ///
+    /// # Errors
+    ///
+    /// When the user interrupts.
+    pub fn wait() -> Result<Self, Trouble> {
+        const TICK: Duration = Duration::from_millis(20);
+        loop {
+            if let Some(name) = port::only_one("quest-script")? {
+                return Ok(Self { _name: name });
+            }
+            if interrupt::requested() {
+                return Err(Trouble::Interrupted);
+            }
+            // Nothing tells when a name is given back.
+            thread::park_timeout(TICK);
+        }
+    }
 }
 
 /// What came of a run of the script.
@@ -64,14 +94,39 @@ impl Tried {
 }
 
 impl Running {
-    /// Starts the script on a server.
+    /// Starts the script on a server where it can meet nobody: in a network of its own, or when its turn has come.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started, or the user interrupts.
+    pub fn start(script: &Program, server: &Path) -> Result<Self, Trouble> {
+        if !network::is_possible() {
+            return Ok(Self { _turn: Some(Turn::wait()?), ..Self::start_among_others(script, server)? });
+        }
+        let args = [server.display().to_string()];
+        let process = PlainServer::launch_apart(script.executable(), &args, port::pick()?)?;
+        Ok(Self { process, _turn: None })
+    }
+
+    /// The same on the network of this machine. Whoever does that has waited for his turn.
     ///
     /// # Errors
     ///
     /// When it cannot be started.
-    pub fn start(script: &Program, server: &Path) -> Result<Self, Trouble> {
+    pub fn start_among_others(script: &Program, server: &Path) -> Result<Self, Trouble> {
         let args = [server.display().to_string()];
-        Ok(Self { process: PlainServer::launch(script.executable(), &args, port::pick()?)? })
+        let process = PlainServer::launch(script.executable(), &args, port::pick()?)?;
+        Ok(Self { process, _turn: None })
+    }
+
+    /// Waits until it has ended and takes stock.
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainServer::until`].
+    pub fn to_its_end(mut self, deadline: Duration) -> Result<Tried, Trouble> {
+        self.ended(deadline)?;
+        self.take_stock()
     }
 
     /// Waits until it has ended, for so long at most; true if it has.
@@ -113,9 +168,7 @@ impl Running {
 ///
 /// As [`PlainServer::until`].
 pub fn try_on(script: &Program, server: &Program, deadline: Duration) -> Result<Tried, Trouble> {
-    let mut running = Running::start(script, server.executable())?;
-    running.ended(deadline)?;
-    running.take_stock()
+    Running::start(script, server.executable())?.to_its_end(deadline)
 }
 
 /// Lets the script loose on each of these servers, several at a time; what came of it, in their order.
@@ -125,7 +178,7 @@ pub fn try_on(script: &Program, server: &Program, deadline: Duration) -> Result<
 /// As [`PlainServer::until`].
 pub fn try_each(script: &Program, sources: &[Source], deadline: Duration) -> Result<Vec<Tried>, Trouble> {
     /// A script mostly waits.
-    const AT_A_TIME: usize = 4;
+    const AT_A_TIME: usize = 5;
     let numbered: Vec<(usize, &Source)> = sources.iter().enumerate().collect();
     let mut tried = BTreeMap::new();
     in_lanes(

@@ -1,17 +1,16 @@
 //! T4: servers that hang do not make the script hang.
 
-use super::{Context, Requirement, harness::try_each};
+use super::{
+    Context, Requirement,
+    harness::{LIMIT, try_each},
+};
 use crate::{
     error::Trouble,
     model::{Finding, Id},
 };
-use std::time::Duration;
 
 /// T4.
 pub struct Survives;
-
-/// The contract's own limit for a run.
-const LIMIT: Duration = Duration::from_secs(60);
 
 const EXPECTED: &str =
     "on a server that hangs, the script ends by itself within 60 s, with status 1, and leaves nothing behind";

@@ -2,7 +2,7 @@
 
 use super::{
     Context, Requirement, Source,
-    harness::{DEADLINE, Running, Tried, Turn, build, too_long},
+    harness::{DEADLINE, Running, Tried, build, too_long, turn},
 };
 use crate::{
     error::Trouble,
@@ -58,7 +58,7 @@ impl Requirement for Ports {
         let Some(right) = context.servers.right.first() else {
             return Ok(Finding::skip(EXPECTED, "there are no servers"));
         };
-        let _turn = Turn::wait()?;
+        let _turn = turn()?;
         let Some((wrong, built)) = that_fails_alone(context.program, &context.servers.wrong)? else {
             return Ok(Finding::fail(
                 EXPECTED,

@@ -14,6 +14,7 @@ pub mod port;
 pub mod process;
 mod recognise;
 pub mod sandbox;
+pub mod turn;
 
 pub use part::Parts;
 

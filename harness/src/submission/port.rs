@@ -63,24 +63,14 @@ pub fn pick() -> Result<Port, HarnessError> {
     Err(HarnessError::Broken(format!("no free port among {TRIES} between {} and {}", PORTS.start, PORTS.end)))
 }
 
-/// The port, unless another harness has it.
+/// The port, unless another harness has it; see unix(7), abstract socket addresses.
 fn reserve(number: u16) -> Result<Option<Port>, HarnessError> {
-    let name = only_one(&format!("quest-port-{number}"))?;
-    Ok(name.map(|name| Port { number, _name: Some(name) }))
-}
-
-/// Something that only one of all harnesses on this machine may have at a time, by its name: `None` while another has it. It is
-/// given back when the descriptor is closed, whatever happens to the process; see unix(7), abstract socket addresses.
-///
-/// # Errors
-///
-/// When the system has no descriptor left.
-pub fn only_one(name: &str) -> Result<Option<OwnedFd>, HarnessError> {
-    let refused = |e| HarnessError::system(format!("reserve {name}"), e);
-    let holder =
+    let refused = |e| HarnessError::system("reserve a port", e);
+    let name =
         socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).map_err(refused)?;
-    match bind(holder.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes()).map_err(refused)?) {
-        Ok(()) => Ok(Some(holder)),
+    let address = UnixAddr::new_abstract(format!("quest-port-{number}").as_bytes()).map_err(refused)?;
+    match bind(name.as_raw_fd(), &address) {
+        Ok(()) => Ok(Some(Port { number, _name: Some(name) })),
         Err(Errno::EADDRINUSE) => Ok(None),
         Err(e) => Err(refused(e)),
     }

@@ -3,16 +3,18 @@
 use super::Source;
 use crate::{
     error::{HarnessError, RunError, Trouble},
-    interrupt,
     lanes::{News, in_lanes},
     model::Finding,
     probes::{plain::PlainServer, tracer::End},
-    submission::{Program, Submission, port, sandbox::network},
+    submission::{Program, Submission, port, sandbox::network, turn::Turn},
 };
-use std::{collections::BTreeMap, fs, os::fd::OwnedFd, path::Path, thread, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 /// The harness's own deadline for one run of the script on a server that does not hang.
 pub const DEADLINE: Duration = Duration::from_secs(120);
+
+/// The contract's own limit for a run, on a server with a mistake: some of them hang.
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a process that was told to end may take for it, before it counts as left behind.
 const GRACE: Duration = Duration::from_secs(2);
@@ -23,32 +25,14 @@ pub struct Running {
     _turn: Option<Turn>,
 }
 
-/// The only run of a script on this machine that shares its network with others. A script that knows only one port must not be
-/// failed because somebody else's script knows the same.
-#[derive(Debug)]
-pub struct Turn {
-    _name: OwnedFd,
-}
-
-impl Turn {
-    /// Waits for it.
-    ///
-    /// # Errors
-    ///
-    /// When the user interrupts.
-    pub fn wait() -> Result<Self, Trouble> {
-        const TICK: Duration = Duration::from_millis(20);
-        loop {
-            if let Some(name) = port::only_one("quest-script")? {
-                return Ok(Self { _name: name });
-            }
-            if interrupt::requested() {
-                return Err(Trouble::Interrupted);
-            }
-            // Nothing tells when a name is given back.
-            thread::park_timeout(TICK);
-        }
-    }
+/// Waits until no other harness on this machine runs a script on the network that all share. A script that knows only one port must
+/// not be failed because somebody else's knows the same.
+///
+/// # Errors
+///
+/// As [`Turn::wait`].
+pub fn turn() -> Result<Turn, Trouble> {
+    Turn::wait("quest-script")
 }
 
 /// What came of a run of the script.
@@ -101,7 +85,7 @@ impl Running {
     /// When it cannot be started, or the user interrupts.
     pub fn start(script: &Program, server: &Path) -> Result<Self, Trouble> {
         if !network::is_possible() {
-            return Ok(Self { _turn: Some(Turn::wait()?), ..Self::start_among_others(script, server)? });
+            return Ok(Self { _turn: Some(turn()?), ..Self::start_among_others(script, server)? });
         }
         let args = [server.display().to_string()];
         let process = PlainServer::launch_apart(script.executable(), &args, port::pick()?)?;

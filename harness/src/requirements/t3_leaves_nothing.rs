@@ -75,7 +75,7 @@ fn interrupted(script: &Program, server: &Program, signal: Signal) -> Result<Tri
     let mut running = Running::start(script, server.executable())?;
     let started = running.process.until_it_starts(server.executable(), DEADLINE)?;
     running.process.until_it_waits(SOON)?;
-    running.process.signal(signal)?;
+    running.process.signal_at_once(signal)?;
     if let Some(pid) = started {
         running.process.let_start(pid)?;
     }

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     error::Trouble,
     model::{Finding, Id},
+    probes::machine::stretched,
 };
 
 /// T4.
@@ -47,7 +48,7 @@ impl Requirement for Survives {
             };
             if tried.verdict() != Some(false) {
                 return Ok(fail(match tried.end {
-                    None => format!("the script had not ended after {} s", LIMIT.as_secs()),
+                    None => format!("the script had not ended after {} s", stretched(LIMIT).as_secs()),
                     Some(_) => format!("the script {}", tried.how()),
                 }));
             }

@@ -5,11 +5,14 @@ use super::{
     harness::{DEADLINE, Running, Tried, build, too_long, turn},
 };
 use crate::{
-    error::Trouble,
+    error::{HarnessError, Trouble},
     lanes::{News, in_lanes},
     model::{Finding, Id},
     probes::{plain::PlainServer, proc::connections, session::Setup},
-    submission::{Program, port::Port},
+    submission::{
+        Program,
+        port::{self, Port},
+    },
 };
 use std::{
     collections::BTreeMap,
@@ -43,8 +46,8 @@ impl Requirement for Ports {
 
     fn about(&self) -> &'static str {
         "Two students share a machine, and somebody always listens on 9090.\n\n\
-         Forced: the script runs on a right server, and at the same time on a wrong one that it fails alone. Then on each of them by \
-         itself, while the other one listens, as somebody else's, on the port that the script has chosen: the server that it starts is held \
+         Forced: the script runs on a right server, and at the same time on a wrong one that it fails alone, while \
+         somebody else uses the right one. Then on each of them by itself, while the other one listens, as somebody else's, on the port that the script has chosen: the server that it starts is held \
          before its first instruction until that is so.\n\n\
          Decides: exit status 0 for the right server, 1 for the wrong one, each time; and no signal goes to a process that the script \
          did not start."
@@ -70,8 +73,12 @@ impl Requirement for Ports {
             ));
         };
         let servers = [(right, build(right)?, true), (wrong, built, false)];
-        for ((source, _, passes), tried) in servers.iter().zip(&at_the_same_time(context.program, &servers)?)
-        {
+        // Whoever ends "all pool_servers" finds one more.
+        let mut somebody_elses = launch(&servers[0].1, port::pick()?)?;
+        somebody_elses.connect_when_it_listens(DEADLINE)?;
+        let both = at_the_same_time(context.program, &servers)?;
+        drop(somebody_elses);
+        for ((source, _, passes), tried) in servers.iter().zip(&both) {
             if let Some(found) =
                 judge("with another run of the script at the same time", source, *passes, tried)
             {
@@ -181,14 +188,15 @@ fn with_its_port_taken(
     })
 }
 
+/// Starts a server of somebody else's.
+fn launch(server: &Program, port: Port) -> Result<PlainServer, HarnessError> {
+    PlainServer::launch_alone(server.executable(), &Setup::new(4, 64).args(port.number()), port)
+}
+
 /// Has a server listen on a port until it is over. Says whether it does.
 fn listen(server: &Program, port: u16, tell: &Sender<Result<bool, Trouble>>, is_over: &Receiver<()>) {
     let launched = || {
-        let mut server = PlainServer::launch_alone(
-            server.executable(),
-            &Setup::new(4, 64).args(port),
-            Port::given(port)?,
-        )?;
+        let mut server = launch(server, Port::given(port)?)?;
         let listens = server.connect_when_it_listens(DEADLINE)?.is_some();
         Ok((server, listens))
     };

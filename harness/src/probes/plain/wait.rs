@@ -73,7 +73,7 @@ impl PlainServer {
         self.tracer.as_mut().map_or(Ok(()), |tracer| tracer.let_start(pid))
     }
 
-    /// Waits until the main thread sleeps; false if it has not by the deadline.
+    /// Waits until the main thread sleeps; false if it has not by the deadline, which is not stretched.
     ///
     /// # Errors
     ///
@@ -83,7 +83,8 @@ impl PlainServer {
         self.until_asked(deadline, || thread_state(pid).is_some_and(|state| state.asleep))
     }
 
-    /// Waits for something that must be asked for again and again; false if it is not so by the end, or the deadline.
+    /// Waits for something that must be asked for again and again; false if it is not so by the end, or the deadline, which is not
+    /// stretched: somebody else's patience may hang on it.
     ///
     /// # Errors
     ///
@@ -94,7 +95,7 @@ impl PlainServer {
         mut is_so: impl FnMut() -> bool,
     ) -> Result<bool, Trouble> {
         let begun = Instant::now();
-        while self.end().is_none() && begun.elapsed() < stretched(deadline) {
+        while self.end().is_none() && begun.elapsed() < deadline {
             let moved = self.pump()?;
             if is_so() {
                 return Ok(true);
@@ -195,6 +196,19 @@ impl PlainServer {
             }
         }
         Ok(None)
+    }
+
+    /// Sends a program with one thread a signal, at once.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub fn signal_at_once(&self, signal: Signal) -> Result<(), HarnessError> {
+        if self.end().is_some() {
+            return Ok(());
+        }
+        kill(self.process.pid(), signal)
+            .map_err(|e| HarnessError::system(format!("send {signal} to the program"), e))
     }
 
     /// Sends the server a signal: its main thread, unless that blocks it. To whom the kernel gives a signal that is sent to a

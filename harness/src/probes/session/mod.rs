@@ -224,10 +224,10 @@ impl Session {
 pub fn stays_at_home(tracer: &Tracer) -> Result<(), Trouble> {
     let Some(Trespass { what, place }) = tracer.trespass() else { return Ok(()) };
     Err(Trouble::Decided(Box::new(Finding::fail(
-        "the server signals no process but itself and those that it started",
+        "the program signals no process but itself and those that it started",
         format!("it called {what}, which is none of these; the call was refused"),
         place.clone(),
-        "the parent process is whoever started the server: a shell, a service manager, the harness",
+        "end processes by the ids that fork gave you, never by a name; the parent is whoever started the program: a shell, a service manager, the harness",
     ))))
 }
 

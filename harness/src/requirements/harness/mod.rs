@@ -5,7 +5,7 @@ use crate::{
     error::{HarnessError, RunError, Trouble},
     lanes::{News, in_lanes},
     model::Finding,
-    probes::{plain::PlainServer, tracer::End},
+    probes::{machine::stretched, plain::PlainServer, tracer::End},
     submission::{Program, Submission, port, sandbox::network, turn::Turn},
 };
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
@@ -206,7 +206,7 @@ pub fn build(source: &Source) -> Result<Program, Trouble> {
 pub fn too_long(expected: &str, server: &str, tried: &Tried) -> Finding {
     Finding::inconclusive(
         expected,
-        format!("on {server} the script had not ended after {} s", DEADLINE.as_secs()),
+        format!("on {server} the script had not ended after {} s", stretched(DEADLINE).as_secs()),
         format!("it said: {}", tried.said),
         "give every wait of the script a deadline; a whole run should take some seconds",
     )

@@ -79,7 +79,7 @@ fn interrupted(script: &Program, server: &Program, signal: Signal) -> Result<Tri
     if let Some(pid) = started {
         running.process.let_start(pid)?;
     }
-    running.to_its_end(DEADLINE)
+    running.finish(DEADLINE)
 }
 
 fn judge(when: &str, server: &str, tried: &Tried) -> Option<Finding> {

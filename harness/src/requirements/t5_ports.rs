@@ -130,7 +130,7 @@ fn that_fails_alone<'s>(
 
 /// Lets the script loose on a server on the network of this machine.
 fn beside_others(script: &Program, server: &Program) -> Result<Tried, Trouble> {
-    Running::start_among_others(script, server.executable())?.to_its_end(DEADLINE)
+    Running::start_among_others(script, server.executable())?.finish(DEADLINE)
 }
 
 /// Runs the script on both servers at once.
@@ -182,7 +182,7 @@ fn with_its_port_taken(
                 break;
             }
         }
-        let tried = running.to_its_end(DEADLINE)?;
+        let tried = running.finish(DEADLINE)?;
         drop(no_more);
         Ok((tried, taken))
     })

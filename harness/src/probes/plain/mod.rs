@@ -64,7 +64,7 @@ impl PlainServer {
         Self::start(program, args, port, Manner::Guarded)
     }
 
-    /// The same in a network of its own, where that [is possible](network::is_possible): every port is free there, and the harness
+    /// The same in a network of its own, where that [is possible](crate::submission::sandbox::network::is_possible): every port is free there, and the harness
     /// itself cannot reach it.
     ///
     /// # Errors

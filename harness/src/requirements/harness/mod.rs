@@ -108,7 +108,7 @@ impl Running {
     /// # Errors
     ///
     /// As [`PlainServer::until`].
-    pub fn to_its_end(mut self, deadline: Duration) -> Result<Tried, Trouble> {
+    pub fn finish(mut self, deadline: Duration) -> Result<Tried, Trouble> {
         self.ended(deadline)?;
         self.take_stock()
     }
@@ -152,7 +152,7 @@ impl Running {
 ///
 /// As [`PlainServer::until`].
 pub fn try_on(script: &Program, server: &Program, deadline: Duration) -> Result<Tried, Trouble> {
-    Running::start(script, server.executable())?.to_its_end(deadline)
+    Running::start(script, server.executable())?.finish(deadline)
 }
 
 /// Lets the script loose on each of these servers, several at a time; what came of it, in their order.

@@ -1,6 +1,5 @@
 //! Work for several threads: each takes the next piece until there is none, and what happens is told on the calling thread.
 
-use crate::error::RunError;
 use std::{
     sync::{
         atomic::{AtomicUsize, Ordering},
@@ -22,12 +21,12 @@ pub enum News<'a, T, R> {
 /// # Errors
 ///
 /// The first of `act`, when those that are under way have ended.
-pub fn in_lanes<T: Sync, R: Send>(
+pub fn in_lanes<T: Sync, R: Send, E: Send>(
     lanes: usize,
     items: &[T],
-    act: impl Fn(&T) -> Result<R, RunError> + Sync,
+    act: impl Fn(&T) -> Result<R, E> + Sync,
     mut on: impl FnMut(News<'_, T, R>),
-) -> Result<(), RunError> {
+) -> Result<(), E> {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         let (sender, news) = mpsc::channel();
@@ -61,6 +60,7 @@ pub fn in_lanes<T: Sync, R: Send>(
 mod tests {
     use super::*;
     use crate::error::HarnessError;
+    use crate::error::RunError;
 
     #[test]
     fn lanes_do_everything_once_and_tell_of_it() {
@@ -69,7 +69,7 @@ mod tests {
         in_lanes(
             3,
             &items,
-            |n| Ok(n * 2),
+            |n| Ok::<_, RunError>(n * 2),
             |news| match news {
                 News::Started(_) => started += 1,
                 News::Finished(n, double) => {
@@ -80,7 +80,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!((started, sum), (50, 50 * 49));
-        in_lanes(3, &[], |_: &u32| Ok(()), |_| panic!("nothing to tell")).unwrap();
+        in_lanes(3, &[], |_: &u32| Ok::<_, RunError>(()), |_| panic!("nothing to tell")).unwrap();
     }
 
     #[test]
@@ -88,10 +88,11 @@ mod tests {
         let items: Vec<u32> = (0..1000).collect();
         let mut done = 0;
         let act = |n: &u32| match n {
-            7 => Err(HarnessError::Broken("seven".into()).into()),
+            7 => Err(RunError::from(HarnessError::Broken("seven".into()))),
             n => Ok(*n),
         };
-        let result = in_lanes(2, &items, act, |news| done += u32::from(matches!(news, News::Finished(..))));
+        let result: Result<(), RunError> =
+            in_lanes(2, &items, act, |news| done += u32::from(matches!(news, News::Finished(..))));
         assert!(result.unwrap_err().to_string().contains("seven") && done < 1000);
     }
 }

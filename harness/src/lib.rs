@@ -19,6 +19,7 @@ pub mod submission;
 pub mod probes;
 pub mod requirements;
 pub mod quests;
+pub mod student;
 pub mod runner;
 pub mod selfcheck;
 pub mod report;

@@ -8,7 +8,7 @@ use crate::{
     lanes::{News, in_lanes},
     model::{Evidence, Finding, Id, Outcome, Run, Verdict},
     quests::{Quest, Rule},
-    requirements::{Context, REGISTRY, Requirement, starts},
+    requirements::{Context, REGISTRY, Requirement, Servers, starts},
     submission::{Program, Submission},
 };
 use caught::{Panicked, caught};
@@ -42,6 +42,8 @@ pub struct Plan<'a> {
     pub registry: &'a [&'a dyn Requirement],
     /// What must be so before any of them is looked at; what it decides is every verdict.
     pub before: fn(&Program) -> Result<(), Trouble>,
+    /// The servers that a test harness is tried on.
+    pub servers: Servers,
     /// How many checks run at a time. Each runs on one thread from beginning to end, as ptrace demands.
     pub lanes: usize,
     /// The command that starts the harness, and the submission as the shell needs it: for [`Evidence::again`].
@@ -69,6 +71,7 @@ impl<'a> Plan<'a> {
             strict: false,
             registry: REGISTRY,
             before: starts,
+            servers: quest.servers(),
             lanes: 1,
             command,
         }
@@ -107,9 +110,9 @@ impl<'a> Plan<'a> {
 /// for, bonuses never.
 pub fn is_required(id: Id, strict: bool) -> bool {
     match id.family() {
-        'R' | 'C' => true,
+        'B' => false,
         'H' => strict,
-        _ => false,
+        _ => true,
     }
 }
 
@@ -194,7 +197,8 @@ fn check_all(
 fn check(plan: &Plan<'_>, program: &Program, rule: &Rule) -> Option<Verdict> {
     let requirement = plan.requirement(rule.id)?;
     let started = Instant::now();
-    let context = Context { program, seed: plan.seed, schedules: plan.schedules };
+    let Plan { seed, schedules, .. } = *plan;
+    let context = Context { program, seed, schedules, servers: &plan.servers };
     let result = caught(|| requirement.check(&context));
     Some(verdict(plan, rule, finding(&rule.title, result)?, started.elapsed()))
 }

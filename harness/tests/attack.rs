@@ -7,7 +7,7 @@ use common::{FEW_SCHEDULES, check, check_in, not_passed, quest_folder, with};
 use predicates::{prelude::*, str::contains};
 use quest::{
     model::{Id, Outcome},
-    requirements::REGISTRY,
+    quests::{DEFAULT, find},
     runner::is_required,
 };
 use std::fs;
@@ -235,8 +235,14 @@ fn odd_habits_at_the_start_are_no_faults() {
              __attribute__((constructor)) static void habit(void) {{ {habit} }}"
         );
         let folder = solution_with("more.c", source.as_bytes());
-        let required: Vec<Id> =
-            REGISTRY.iter().map(|it| it.id()).filter(|id| is_required(*id, false)).collect();
+        let required: Vec<Id> = find(DEFAULT)
+            .unwrap()
+            .unwrap()
+            .requirements
+            .iter()
+            .map(|rule| rule.id)
+            .filter(|id| is_required(*id, false))
+            .collect();
         let run = check_in(FEW_SCHEDULES, folder.path(), Some(required.clone()));
         assert_eq!(with(&run, Outcome::Pass), required, "{habit}{}", not_passed(&run));
     }

@@ -55,7 +55,7 @@ impl Corpus {
 
     fn arguments_of(&self, command: &str, programs: &[&str]) -> Vec<String> {
         let (quests, out) = (self.folder.path().display().to_string(), self.out().display().to_string());
-        let fixed = [command, "--quests", &quests, "--out", &out];
+        let fixed = [command, "--quest", "07", "--quests", &quests, "--out", &out];
         fixed.iter().chain(programs).map(|word| (*word).to_owned()).collect()
     }
 
@@ -72,7 +72,7 @@ impl Corpus {
     }
 
     fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&fs::read(self.out().join("selfcheck.json")).unwrap()).unwrap()
+        serde_json::from_slice(&fs::read(self.out().join("07-pool-server.json")).unwrap()).unwrap()
     }
 }
 
@@ -90,7 +90,7 @@ fn what_is_as_declared_is_0_and_what_is_not_is_1_with_advice() {
     let row = &corpus.json()["programs"][0];
     assert_eq!((&row["name"], &row["verdicts"]["R1"]), (&"late".into(), &"fail".into()));
     assert_eq!(row["mismatches"][0]["id"], "R2");
-    let page = fs::read_to_string(corpus.out().join("selfcheck.html")).unwrap();
+    let page = fs::read_to_string(corpus.out().join("07-pool-server.html")).unwrap();
     assert!(page.contains("R2 must be pass, and is fail"));
 }
 
@@ -109,7 +109,7 @@ fn what_has_not_changed_is_taken_over_and_judged_anew() {
         for row in json["programs"].as_array_mut().unwrap() {
             row["duration_ms"] = 999_999_999_u64.into();
         }
-        fs::write(corpus.out().join("selfcheck.json"), json.to_string()).unwrap();
+        fs::write(corpus.out().join("07-pool-server.json"), json.to_string()).unwrap();
     };
     mark(&corpus);
     corpus.selfcheck(&["starter", "late"]).code(1);
@@ -120,7 +120,7 @@ fn what_has_not_changed_is_taken_over_and_judged_anew() {
     corpus.selfcheck(&["starter", "--fresh"]).code(0);
     assert!(duration("starter") < 999_999_999);
     // What cannot be read is replaced.
-    fs::write(corpus.out().join("selfcheck.json"), "{").unwrap();
+    fs::write(corpus.out().join("07-pool-server.json"), "{").unwrap();
     corpus.selfcheck(&["starter"]).code(0);
     assert!(duration("starter") < 999_999_999);
 }
@@ -134,11 +134,11 @@ fn wrong_usage_is_2_and_says_what_to_do() {
     let mut command = Command::cargo_bin("quest").unwrap();
     let nowhere = command.current_dir(corpus.temporary.path()).arg("selfcheck").assert();
     nowhere.code(2).stderr(contains("--quests"));
-    let corpus = Corpus::new("[\"Q1\"]");
+    let corpus = Corpus::new("[\"X1\"]");
     corpus
         .selfcheck(&[])
         .code(4)
-        .stderr(contains("broken/late/quest.toml: ").and(contains("`Q1` is not an id")));
+        .stderr(contains("broken/late/quest.toml: ").and(contains("`X1` is not an id")));
 }
 
 #[test]

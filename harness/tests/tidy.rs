@@ -196,7 +196,7 @@ fn unsafe_stands_only_where_a_system_call_is_wrapped() {
         "src/sys/",
         "harness/src/probes/tracer/",
         "harness/src/probes/interposer/",
-        "harness/src/submission/sandbox.rs",
+        "harness/src/submission/sandbox/",
         "harness/src/submission/launch.rs",
     ];
     let found =

@@ -1,7 +1,7 @@
 //! `quest check`: builds a submission, checks it, writes the report.
 
 use super::{
-    ExitCode, Stop, exit_code,
+    ExitCode, Stop, exit_code, lesson,
     output::{Output, wrote},
     palette_for,
     screen::Screen,
@@ -17,7 +17,7 @@ use crate::{
     },
     report::{self, Format, Head, Look, Palette, escape, escape_block, shell},
     runner::{self, Event, Plan},
-    submission::{Submission, sandbox},
+    submission::sandbox,
 };
 use clap::{Args, builder::PossibleValuesParser};
 use std::{
@@ -35,6 +35,7 @@ use std::{
 Examples:
   quest check                          the Cargo package in this folder
   quest check solution/                a folder of C
+  quest check my-queue                 a folder in which a lesson was started
   quest check ./pool_server            an executable
   quest check solution/ --only R1,R4   two requirements
   quest check . --only R6 --seed 7 --schedules 500
@@ -51,9 +52,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
     only: Vec<String>,
 
-    /// The quest that the submission answers
-    #[arg(long, value_name = "NAME", default_value = quests::DEFAULT)]
-    quest: String,
+    /// The quest that the submission answers [default: the one that was started in its folder (`quest start`) or whose folder
+    /// it lies in, or else 07-pool-server]
+    #[arg(long, value_name = "NAME")]
+    quest: Option<String>,
 
     /// How the report is written
     #[arg(long, value_name = "FORMAT", default_value = report::FORMATS[0].name(), value_parser = formats())]
@@ -87,18 +89,18 @@ fn formats() -> PossibleValuesParser {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     sandbox::shield()?;
-    let quest = find_quest(&arguments.quest)?;
+    let (quest, noted) = lesson::of(&arguments.path, arguments.quest.as_deref())?;
     let only = ids(&quest, &arguments.only)?;
     let whole = corpus::whole(&arguments.path)?;
     let path = whole.as_ref().map_or(arguments.path.as_path(), Whole::path);
-    let submission = Submission::recognise(path).map_err(|error| stop(error.into()))?;
+    let submission = quest.recognise(path).map_err(|error| stop(error.into()))?;
     let submission = submission.shown_as(&arguments.path);
     let command = runner::Command { quest: own_name(), submission: shell::quoted_path(&arguments.path) };
     let mut plan = Plan::new(&quest, &submission, command);
     plan.only = only;
     plan.seed = arguments.seed;
     plan.schedules = arguments.schedules;
-    plan.strict = arguments.strict;
+    plan.strict = arguments.strict || quest.strict;
     // More would not make it faster: a check mostly waits for a server's threads to take turns with the tracer.
     plan.lanes = thread::available_parallelism().map_or(1, |cores| cores.get().min(2));
 
@@ -106,7 +108,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     let mut writer = Writer::new(arguments, &plan)?;
     let run = runner::run(&plan, &mut |event| writer.on(event)).map_err(stop)?;
     writer.finish(&run, started)?;
-    Ok(ExitCode::of_run(&run, arguments.strict))
+    if let Some(noted) = noted.filter(|_| plan.only.is_none() && passed(&run, &quest)) {
+        lesson::passed(noted, &quest);
+    }
+    Ok(ExitCode::of_run(&run, arguments.strict || quest.strict))
+}
+
+/// Everything passed that the quest requires, whatever else `--strict` asks for.
+fn passed(run: &Run, quest: &Quest) -> bool {
+    ExitCode::of_run(run, quest.strict) == ExitCode::Passed
 }
 
 /// The quest that is called `name`.

@@ -27,9 +27,9 @@ pub(super) struct Chosen {
     #[arg(long, value_name = "KIND", value_enum)]
     only_kind: Option<Kind>,
 
-    /// The quest whose corpus it is
-    #[arg(long, value_name = "NAME", default_value = quests::DEFAULT)]
-    quest: String,
+    /// The quest whose corpus it is; `quest selfcheck` takes all quests without it
+    #[arg(long, value_name = "NAME")]
+    quest: Option<String>,
 
     /// The folder of all quests; without it the nearest `quests` here or above
     #[arg(long, value_name = "DIR")]
@@ -54,24 +54,49 @@ impl Chosen {
         self.programs.is_empty() && self.only_kind.is_none()
     }
 
+    /// Of the quest that was named, or of the usual one.
     pub(super) fn programs(&self) -> Result<Programs, Stop> {
-        let quest = find_quest(&self.quest)?;
-        let folder = folder_of(&quest, self.quests.as_deref())?;
-        let entries = corpus::entries(&quest, &folder)?;
-        for name in &self.programs {
-            if !entries.iter().any(|entry| entry.name == *name) {
-                let closest = did_you_mean(name, entries.iter().map(|entry| entry.name.as_str()));
-                return Err(Stop::usage(format!("the corpus has no program {name:?}{closest}")));
-            }
+        let quest = find_quest(self.quest.as_deref().unwrap_or(quests::DEFAULT))?;
+        let mut one = self.of(vec![quest])?;
+        Ok(one.pop().expect("one quest has one corpus"))
+    }
+
+    /// Of the quest that was named, or of all quests that have any of them.
+    pub(super) fn programs_of_all(&self) -> Result<Vec<Programs>, Stop> {
+        let quests = match &self.quest {
+            Some(name) => vec![find_quest(name)?],
+            None => quests::catalogue()?,
+        };
+        let mut all = self.of(quests)?;
+        all.retain(|programs| !programs.entries.is_empty());
+        Ok(all)
+    }
+
+    fn of(&self, quests: Vec<Quest>) -> Result<Vec<Programs>, Stop> {
+        let mut all = Vec::new();
+        for quest in quests {
+            let folder = folder_of(&quest, self.quests.as_deref())?;
+            let entries = corpus::entries(&quest, &folder)?;
+            all.push((quest, entries));
         }
+        let names = || all.iter().flat_map(|(_, entries)| entries).map(|entry| entry.name.as_str());
+        if let Some(name) = self.programs.iter().find(|name| !names().any(|known| known == **name)) {
+            let closest = did_you_mean(name, names());
+            return Err(Stop::usage(format!("the corpus has no program {name:?}{closest}")));
+        }
+        Ok(all.into_iter().map(|(quest, entries)| self.chosen(quest, entries)).collect())
+    }
+
+    fn chosen(&self, quest: Quest, entries: Vec<Entry>) -> Programs {
         let named = |entry: &Entry| self.programs.is_empty() || self.programs.contains(&entry.name);
         let of_kind = |entry: &Entry| self.only_kind.is_none_or(|kind| kind == entry.kind);
-        let also = self.also.iter().map(|path| Entry::server(path));
+        // A server is nothing to a quest that asks for a part of one.
+        let also = self.also.iter().filter(|_| quest.submission.is_none()).map(|path| Entry::server(path));
         let entries =
             entries.into_iter().filter(|entry| named(entry) && of_kind(entry)).chain(also).collect();
         let mut ids: Vec<Id> = quest.requirements.iter().map(|rule| rule.id).collect();
         ids.sort();
-        Ok(Programs { quest, ids, entries })
+        Programs { quest, ids, entries }
     }
 }
 

@@ -2,27 +2,20 @@
 
 use super::{
     ExitCode, Stop,
-    check::{find_quest, id, own_name},
+    ask::{ask, somebody_is_there},
+    check::{id, own_name},
+    lesson::with_requirement,
     output::print,
     palette_for,
     show::paragraphs,
 };
 use crate::{
-    error::HarnessError,
-    interrupt,
     model::Id,
     quests::{self, HINTS, Quest},
     report::Palette,
 };
 use clap::Args;
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-};
-use std::{
-    io::{self, IsTerminal},
-    os::fd::AsFd,
-};
+use std::io;
 
 /// What each hint is.
 const KINDS: [&str; HINTS] = ["the idea", "where to look", "nearly the answer"];
@@ -48,16 +41,16 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with = "step")]
     all: bool,
 
-    /// The quest that the requirement belongs to
-    #[arg(long, value_name = "NAME", default_value = quests::DEFAULT)]
-    quest: String,
+    /// The quest that the requirement belongs to [default: that of this folder, 07-pool-server, or the first that has it]
+    #[arg(long, value_name = "NAME")]
+    quest: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
-    let quest = find_quest(&arguments.quest)?;
+    let quest = with_requirement(&arguments.name, arguments.quest.as_deref())?;
     let palette = palette_for(&io::stdout());
     let hints = Hints { id: id(&quest, &arguments.name)?, quest: &quest, palette };
-    let asks = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let asks = somebody_is_there();
     let (first, last) = match arguments.step.map(usize::from) {
         Some(step) => (step, step),
         None if arguments.all || asks => (1, HINTS),
@@ -112,33 +105,8 @@ impl Hints<'_> {
 /// Asks whoever sits at the terminal for one more; false when it is enough.
 fn another(palette: Palette) -> Result<bool, Stop> {
     let Palette { dim, .. } = palette;
-    print(&format!("{dim}Enter for the next hint, q to stop:{dim:#} "))?;
-    let stdin = io::stdin();
-    let mut fds = [interrupt::fd()?, stdin.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-    // A read of the standard input would go on after Ctrl-C.
-    while !interrupt::requested() {
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) => break,
-            Err(Errno::EINTR) => {}
-            Err(e) => return Err(HarnessError::system("wait for a key (poll)", e).into()),
-        }
-    }
-    if interrupt::requested() {
-        print("\n")?;
-        return Err(Stop::interrupted());
-    }
-    let mut line = String::new();
-    match stdin.read_line(&mut line) {
-        Ok(0) => {
-            print("\n")?;
-            Ok(false)
-        }
-        Ok(_) => {
-            print("\n")?;
-            Ok(!line.trim_start().starts_with(['q', 'Q']))
-        }
-        Err(e) => Err(HarnessError::system("read the standard input", e).into()),
-    }
+    let answer = ask(&format!("{dim}Enter for the next hint, q to stop:{dim:#} "))?;
+    Ok(answer.is_some_and(|line| !line.starts_with('q')))
 }
 
 #[cfg(test)]

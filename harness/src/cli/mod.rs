@@ -1,22 +1,26 @@
 //! The command line of `quest`: one file per subcommand.
 
+mod ask;
 mod check;
 mod corpus;
 mod doctor;
 mod exit_code;
 mod flaky;
 mod hint;
+mod lesson;
 mod list;
 mod output;
 mod progress;
+mod review;
 mod screen;
 mod selfcheck;
 mod show;
+mod start;
 mod suggest;
 
 pub use exit_code::ExitCode;
 
-use crate::{error::HarnessError, interrupt, report::Palette};
+use crate::{error::HarnessError, interrupt, report::Palette, student};
 use anstream::AutoStream;
 use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
 use std::{io, process};
@@ -29,6 +33,7 @@ use std::{io, process};
     about = "Checks a concurrent server: forces the rare situations and says with evidence what is wrong",
     after_help = "\
 Examples:
+  quest start 01 my-queue          begin the first lesson in a new folder
   quest check solution/            check a folder of C
   quest check . --only R4 -v       one requirement of the Cargo package here
   quest show R4                    what R4 asks for and how it is checked
@@ -49,9 +54,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Start(start::Arguments),
     Check(check::Arguments),
     Show(show::Arguments),
     Hint(hint::Arguments),
+    Review(review::Arguments),
     List(list::Arguments),
     Selfcheck(selfcheck::Arguments),
     Flaky(flaky::Arguments),
@@ -89,6 +96,15 @@ impl From<HarnessError> for Stop {
     }
 }
 
+impl From<student::Error> for Stop {
+    fn from(error: student::Error) -> Self {
+        match error {
+            student::Error::Harness(error) => error.into(),
+            other => Self::usage(other.to_string()),
+        }
+    }
+}
+
 /// Everything that `quest` does.
 pub fn main() -> process::ExitCode {
     let cli = match Cli::try_parse() {
@@ -107,9 +123,11 @@ pub fn main() -> process::ExitCode {
     }
     .write_global();
     let result = interrupt::install().map_err(Stop::from).and_then(|()| match cli.command {
+        Command::Start(arguments) => start::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
         Command::Hint(arguments) => hint::run(&arguments),
+        Command::Review(arguments) => review::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Selfcheck(arguments) => selfcheck::run(&arguments),
         Command::Flaky(arguments) => flaky::run(&arguments),

@@ -3,7 +3,7 @@
 use super::{
     ExitCode, Stop,
     check::stop,
-    corpus::{Chosen, executable, keep, kept, make_folder, write},
+    corpus::{Chosen, Programs, executable, keep, kept, make_folder, write},
     exit_code,
     output::wrote,
     screen::Screen,
@@ -24,7 +24,8 @@ The starter must fail all that is required, the solution and the right programs 
 must pass, and every broken program must fail exactly the ids that its quest.toml names.
 
 Examples:
-  quest selfcheck                            everything; takes some minutes
+  quest selfcheck                            every quest; takes half an hour
+  quest selfcheck --quest 02                 one quest
   quest selfcheck --out target/selfcheck     with the matrix as JSON and as a page;
                                              goes on where it was interrupted
   quest selfcheck semaphores c11-threads     two programs of the corpus
@@ -38,7 +39,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     chosen: Chosen,
 
-    /// Write selfcheck.json and selfcheck.html into this folder, and take over from there what has not changed
+    /// Write a matrix for each quest into this folder, as JSON and as a page, and take over from there what has not changed
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
@@ -55,12 +56,20 @@ pub(super) struct Arguments {
     seed: u64,
 }
 
-/// The names of the files in `--out`.
-const JSON: &str = "selfcheck.json";
-const PAGE: &str = "selfcheck.html";
-
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
-    let programs = arguments.chosen.programs()?;
+    let all = arguments.chosen.programs_of_all()?;
+    if let Some(out) = &arguments.out {
+        make_folder(out)?;
+    }
+    let mut right = true;
+    for programs in all {
+        right &= of_one_quest(arguments, programs)?;
+    }
+    Ok(if right { ExitCode::Passed } else { ExitCode::Failed })
+}
+
+/// Grades the programs of one quest; true if all are as they must be.
+fn of_one_quest(arguments: &Arguments, programs: Programs) -> Result<bool, Stop> {
     let plan = Plan {
         quest: &programs.quest.id,
         ids: programs.ids,
@@ -70,14 +79,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
             .map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from),
         grader: Grader::new(executable()?, arguments.seed),
     };
-    let json = arguments.out.as_ref().map(|out| out.join(JSON));
+    let file = |end: &str| arguments.out.as_ref().map(|out| out.join(format!("{}.{end}", plan.quest)));
+    let json = file("json");
     let earlier = match &json {
         Some(file) if !arguments.fresh => kept::<Matrix>(file)?,
         _ => None,
     };
-    if let Some(out) = &arguments.out {
-        make_folder(out)?;
-    }
     let started = Instant::now();
     let count = plan.entries.len();
     let mut screen = Screen::new();
@@ -107,11 +114,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     let matrix = graded.map_err(stop)?;
     screen.write(|look, out| matrix::end(&matrix, started.elapsed(), look, out));
     screen.finish()?;
-    if let (Some(json), Some(out)) = (&json, &arguments.out) {
+    if let (Some(json), Some(html)) = (&json, file("html")) {
         keep(json, &matrix)?;
         let page = matrix::page(&matrix).map_err(|e| HarnessError::Broken(format!("make the page: {e}")))?;
-        write(&out.join(PAGE), &page)?;
-        wrote(&out.join("selfcheck.{json,html}").display().to_string());
+        write(&html, &page)?;
+        wrote(&json.with_extension("{json,html}").display().to_string());
     }
-    Ok(if matrix.mismatches().next().is_none() { ExitCode::Passed } else { ExitCode::Failed })
+    Ok(matrix.mismatches().next().is_none())
 }

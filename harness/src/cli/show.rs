@@ -3,6 +3,7 @@
 use super::{
     ExitCode, Stop,
     check::{find_quest, id, own_name},
+    lesson::{short, with_requirement},
     list::table,
     output::print,
     palette_for, width,
@@ -21,15 +22,16 @@ use std::io;
 #[command(after_help = "\
 Examples:
   quest show R4                what R4 promises, which situation is forced, what decides
-  quest show 07-pool-server    the quest and its requirements")]
+  quest show 01                the first lesson: its story, its requirements and where its README is
+  quest show 07-pool-server    the same for the last quest")]
 pub(super) struct Arguments {
     /// A requirement (R4) or a quest (07-pool-server)
     #[arg(value_name = "ID|QUEST")]
     name: String,
 
-    /// The quest that the requirement belongs to
-    #[arg(long, value_name = "NAME", default_value = quests::DEFAULT)]
-    quest: String,
+    /// The quest that the requirement belongs to [default: that of this folder, 07-pool-server, or the first that has it]
+    #[arg(long, value_name = "NAME")]
+    quest: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
@@ -38,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     let text = if let Some(quest) = quests::find(name)? {
         about_quest(&quest, palette)
     } else if looks_like_an_id(name) {
-        let quest = find_quest(&arguments.quest)?;
+        let quest = with_requirement(name, arguments.quest.as_deref())?;
         about_requirement(&quest, id(&quest, name)?, palette)
     } else {
         about_quest(&find_quest(name)?, palette)
@@ -57,14 +59,18 @@ fn looks_like_an_id(name: &str) -> bool {
 
 fn about_quest(quest: &Quest, palette: Palette) -> String {
     let Palette { strong, command, .. } = palette;
+    let own = own_name();
     format!(
-        "{strong}{}{strong:#}  {}\n{}\n\n{}{}\nCheck yours: {command}{} check PATH{command:#}\n",
-        quest.id,
+        "{strong}{id}{strong:#}  {}\n{}\n\n{}{}\n\
+         The whole text: quests/{id}/README.md in the repository\n\
+         Begin: {command}{own} start {}{command:#}\n\
+         Check yours: {command}{own} check PATH{command:#}\n",
         quest.title,
         quest.summary,
         paragraphs(&quest.story),
         table(quest, palette),
-        own_name(),
+        short(&quest.id),
+        id = quest.id,
     )
 }
 

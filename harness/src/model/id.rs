@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// The id of a requirement: `R` (required), `C` (constraint), `B` (bonus) or `H` (hardening), and its number.
+/// The id of a requirement: `R` (required), `Q` (of a task queue alone), `T` (of a test harness), `C` (constraint), `B` (bonus) or
+/// `H` (hardening), and its number.
 ///
-/// Ids order by family (R, C, B, H), then by number, which is the order of every report.
+/// Ids order by family, then by number, which is the order of every report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Id {
@@ -15,7 +16,7 @@ pub struct Id {
 
 impl Id {
     /// The families, in the order of a report.
-    pub const FAMILIES: [char; 4] = ['R', 'C', 'B', 'H'];
+    pub const FAMILIES: [char; 6] = ['R', 'Q', 'T', 'C', 'B', 'H'];
 
     /// An id from its parts; `family` is one of [`Id::FAMILIES`]. For the constants of the registry.
     pub const fn new(family: char, number: u8) -> Self {
@@ -52,7 +53,7 @@ impl fmt::Display for Id {
 
 /// A text that is not the id of a requirement.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an id: a letter R, C, B or H and a number, such as R4")]
+#[error("`{0}` is not an id: a letter (R, Q, T, C, B or H) and a number, such as R4")]
 pub struct UnknownId(pub String);
 
 impl FromStr for Id {

@@ -58,7 +58,8 @@ impl Files {
         // and what was read in between belongs together.
         let schedule: Schedstat = now(&self.schedstat)?;
         Some(ThreadState {
-            // Not `t`: a thread that ptrace has stopped has something to tell that nobody has read yet.
+            // Not `t`: a thread that ptrace has stopped has something to tell that nobody has read yet. Nor `R`: one that has been
+            // woken, and whose processor has not heard of it yet, is still said to be blocked in its call.
             asleep: state == 'S' && blocked.is_some(),
             wakes_by_itself: blocked.is_some_and(|(number, args)| wakes_by_itself(number, &args)),
             limited_by: blocked.and_then(|(number, args)| limited_by(number, &args)),
@@ -190,6 +191,12 @@ pub fn backlog(port: u16) -> u32 {
         .ok()
         .and_then(|sockets| sockets.into_iter().find(listens))
         .map_or(0, |socket| socket.rx_queue)
+}
+
+/// How many connections to this port there are or were a moment ago, seen from the clients' ends.
+pub fn connections(port: u16) -> usize {
+    let to_it = |socket: &TcpNetEntry| socket.remote_address.port() == port;
+    procfs::net::tcp().map_or(0, |sockets| sockets.into_iter().filter(to_it).count())
 }
 
 /// The port at the other end of a process's socket. Slow, for where the descriptor itself cannot be had.

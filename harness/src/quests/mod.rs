@@ -1,10 +1,20 @@
 //! What a quest asks for: `quest.toml` read into a [`Quest`], and the catalogue of all quests, which is part of the binary.
 
 pub mod corpus;
+pub mod files;
 
-use crate::{error::HarnessError, model::Id};
+use crate::{
+    error::{HarnessError, SubmissionError},
+    model::Id,
+    requirements::Servers,
+    submission::{Parts, Submission},
+};
 use serde::Deserialize;
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ffi::OsStr,
+    path::Path,
+};
 
 /// The newest `format_version` of a `quest.toml` that is understood.
 pub const FORMAT_VERSION: i64 = 1;
@@ -14,11 +24,6 @@ pub const DEFAULT: &str = "07-pool-server";
 
 /// How many hints each requirement has.
 pub const HINTS: usize = 3;
-
-/// Every quest, in the order of the folders: the folder's name and its `quest.toml`. They are compiled in, so that `quest`
-/// works from any directory.
-const EMBEDDED: &[(&str, &str)] =
-    &[("07-pool-server", include_str!("../../../quests/07-pool-server/quest.toml"))];
 
 /// One quest.
 #[derive(Clone, Debug, Deserialize)]
@@ -35,13 +40,27 @@ pub struct Quest {
     /// A paragraph or more.
     pub story: String,
     /// What a submission is started with when a requirement has no reason to ask for something else.
+    #[serde(default)]
     pub arguments: Arguments,
+    /// Which part of a server is handed in; without it, all of one.
+    pub submission: Option<Part>,
+    /// Hardening counts here as it does elsewhere with `--strict`.
+    #[serde(default)]
+    pub strict: bool,
     /// What is asked for.
     #[serde(rename = "requirement")]
     pub requirements: Vec<Rule>,
+    /// What the quest's starter must fail, if that is not all that is required.
+    #[serde(default)]
+    pub starter: Starter,
     /// What the quest's own solution claims.
     #[serde(default)]
     pub solution: Solution,
+    /// The self-test at the end of a lesson.
+    #[serde(default)]
+    pub review: Vec<Question>,
+    /// Which servers a test harness that is handed in is tried on.
+    pub mutation: Option<Mutation>,
     /// For everything that is asked for, three hints: the idea, where to look, nearly the answer.
     pub hints: BTreeMap<Id, [String; HINTS]>,
 }
@@ -54,6 +73,12 @@ pub struct Arguments {
     pub workers: u32,
     /// Most tasks that may wait.
     pub capacity: u32,
+}
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Self { workers: 4, capacity: 64 }
+    }
 }
 
 /// One requirement of a quest: what it is called there and what it is worth.
@@ -75,6 +100,50 @@ pub struct Solution {
     /// The bonuses it has.
     #[serde(default)]
     pub claims: Vec<Id>,
+}
+
+/// The part of a program that is handed in, and where the rest comes from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// The files that make it up.
+    pub files: Vec<String>,
+    /// Files of earlier lessons: one's own are used if they are there.
+    #[serde(default)]
+    pub own: Vec<String>,
+    /// The folders of [`files`] that are laid one over the other beneath what is handed in.
+    #[serde(default)]
+    pub frame: Vec<String>,
+}
+
+/// What the starter of a quest must fail.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Starter {
+    /// These; if there are none, everything that is required.
+    pub fails: Vec<Id>,
+}
+
+/// A question of a self-test.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// What is asked.
+    pub question: String,
+    /// What one should have said.
+    pub answer: String,
+}
+
+/// The servers that a test harness is tried on, each a folder of the quests.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mutation {
+    /// Right ones, which it must pass.
+    pub right: Vec<String>,
+    /// Broken ones, which it must fail.
+    pub wrong: Vec<String>,
+    /// Servers that hang, which it must survive.
+    pub hang: Vec<String>,
 }
 
 impl Quest {
@@ -107,6 +176,27 @@ impl Quest {
         self.requirements.iter().find(|rule| rule.id == id)
     }
 
+    /// What lies at this path, as this quest takes it: a whole server, or the part that it asks for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Submission::recognise`] and [`Submission::recognise_part`].
+    pub fn recognise(&self, path: &Path) -> Result<Submission, SubmissionError> {
+        let Some(part) = &self.submission else { return Submission::recognise(path) };
+        let given = part.frame.iter().flat_map(|folder| files::of(folder)).collect();
+        Submission::recognise_part(path, Parts { files: part.files.clone(), own: part.own.clone(), given })
+    }
+
+    /// The servers that a test harness which answers this quest is tried on.
+    pub fn servers(&self) -> Servers {
+        let sources = |folders: &[String]| folders.iter().map(|folder| files::source(folder)).collect();
+        self.mutation.as_ref().map_or_else(Servers::default, |Mutation { right, wrong, hang }| Servers {
+            right: sources(right),
+            wrong: sources(wrong),
+            hang: sources(hang),
+        })
+    }
+
     /// Does a person who says `name` mean this quest? `07-pool-server`, `pool-server`, `07` and `7` are all understood.
     fn answers_to(&self, name: &str) -> bool {
         let (number, words) = self.id.split_once('-').unwrap_or(("", &self.id));
@@ -132,6 +222,20 @@ impl Quest {
         {
             return Err(format!("a hint of {id} is empty"));
         }
+        if let Some(part) = &self.submission {
+            if part.files.is_empty() {
+                return Err("[submission] asks for no files".into());
+            }
+            if let Some(none) = part.frame.iter().find(|folder| files::of(folder).next().is_none()) {
+                return Err(format!("[submission] frame: there is nothing in {none}"));
+            }
+        }
+        if let Some(Mutation { right, wrong, hang }) = &self.mutation
+            && let Some(none) =
+                [right, wrong, hang].into_iter().flatten().find(|folder| files::of(folder).next().is_none())
+        {
+            return Err(format!("[mutation]: there is nothing in {none}"));
+        }
         let Arguments { workers, capacity } = self.arguments;
         if !(1..=64).contains(&workers) || !(1..=65_536).contains(&capacity) {
             return Err(format!("workers ({workers}) must be 1 to 64 and capacity ({capacity}) 1 to 65536"));
@@ -146,7 +250,7 @@ impl Quest {
 ///
 /// When a compiled-in `quest.toml` is not as it must be.
 pub fn catalogue() -> Result<Vec<Quest>, HarnessError> {
-    EMBEDDED.iter().map(|(folder, text)| Quest::parse(folder, text)).collect()
+    files::quests().map(|(folder, text)| Quest::parse(folder, text)).collect()
 }
 
 /// The quest that is called `name`: `07-pool-server`, `pool-server` or `7`.
@@ -156,6 +260,20 @@ pub fn catalogue() -> Result<Vec<Quest>, HarnessError> {
 /// As [`catalogue`].
 pub fn find(name: &str) -> Result<Option<Quest>, HarnessError> {
     Ok(catalogue()?.into_iter().find(|quest| quest.answers_to(name)))
+}
+
+/// The quest whose folder this path lies in: its starter, its solution, or a program of its corpus. What is handed in says
+/// nothing itself; only the folders above it do.
+///
+/// # Errors
+///
+/// As [`catalogue`].
+pub fn around(path: &Path) -> Result<Option<Quest>, HarnessError> {
+    let Ok(path) = path.canonicalize() else { return Ok(None) };
+    // quests/02-x/starter, quests/02-x/broken/y
+    let above = path.ancestors().skip(1).take(2).filter(|folder| folder.join("quest.toml").is_file());
+    let ids: Vec<&OsStr> = above.filter_map(Path::file_name).collect();
+    Ok(catalogue()?.into_iter().find(|quest| ids.contains(&OsStr::new(&quest.id))))
 }
 
 #[cfg(test)]
@@ -188,7 +306,7 @@ mod tests {
             .collect();
         folders.sort();
         let ids: Vec<String> = catalogue().unwrap().into_iter().map(|quest| quest.id).collect();
-        assert_eq!(ids, folders);
+        assert_eq!(ids, folders, "a new folder is noticed when harness/build.rs runs again: touch it");
     }
 
     #[test]
@@ -231,10 +349,10 @@ mod tests {
         for (change, to, word) in [
             ("summary", "sumary", "unknown field `sumary`"),
             ("01-x", "02-y", "its folder"),
-            ("\"R1\"", "\"Q1\"", "`Q1` is not an id"),
+            ("\"R1\"", "\"X1\"", "`X1` is not an id"),
             ("workers = 4", "workers = 65", "must be 1 to 64"),
             ("hints.R1", "hints.R2", "[hints] has none for R1"),
-            ("hints.R1", "hints.Q1", "`Q1` is not an id"),
+            ("hints.R1", "hints.X1", "`X1` is not an id"),
             ("\"second\", ", "", "an array of length 3"),
             ("second", " ", "a hint of R1 is empty"),
             ("[{ id = \"R1\", title = \"one\", points = 5 }]", "[]", "asks for nothing"),

@@ -22,6 +22,15 @@ mod h6_crowd;
 mod h7_slow_clients;
 mod idle;
 mod leaving;
+mod q1_order;
+mod q2_push_waits;
+mod q3_pop_waits;
+mod q4_close;
+mod q5_try_push;
+mod harness;
+mod q6_orders;
+mod q7_races;
+mod queue;
 mod r1_bounded_queue;
 mod r2_fixed_pool;
 mod r3_shutdown;
@@ -31,6 +40,11 @@ mod r6_concurrent_clients;
 mod r7_epoll;
 mod r8_helgrind;
 mod search;
+mod t1_right_pass;
+mod t2_wrong_fail;
+mod t3_leaves_nothing;
+mod t4_survives;
+mod t5_ports;
 mod traffic;
 
 use crate::{
@@ -40,7 +54,7 @@ use crate::{
         session::{Session, Setup},
         tracer::syscalls::Class,
     },
-    submission::Program,
+    submission::{Kind, Program},
 };
 
 /// What every requirement is given.
@@ -51,6 +65,30 @@ pub struct Context<'a> {
     pub seed: u64,
     /// How many orders of steps are tried where a mistake may show in few of them only.
     pub schedules: usize,
+    /// The servers that a test harness is tried on; none where a server is handed in.
+    pub servers: &'a Servers,
+}
+
+/// Servers to try a test harness on.
+#[derive(Clone, Debug, Default)]
+pub struct Servers {
+    /// Right ones.
+    pub right: Vec<Source>,
+    /// Each with a mistake.
+    pub wrong: Vec<Source>,
+    /// Those that hang.
+    pub hang: Vec<Source>,
+}
+
+/// The sources of a server.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// What it is called.
+    pub name: String,
+    /// What is wrong with it, as somebody would put it who thinks it right; empty if nothing is.
+    pub why: String,
+    /// Names and what is in them.
+    pub files: Vec<(String, &'static [u8])>,
 }
 
 /// One rule of the contract.
@@ -88,6 +126,18 @@ pub static REGISTRY: &[&dyn Requirement] = &[
     &r6_concurrent_clients::ConcurrentClients,
     &r7_epoll::Epoll,
     &r8_helgrind::NoRaces,
+    &q1_order::Order,
+    &q2_push_waits::PushWaits,
+    &q3_pop_waits::PopWaits,
+    &q4_close::CloseEnds,
+    &q5_try_push::TryPushReturns,
+    &q6_orders::Orders,
+    &q7_races::NoRaces,
+    &t1_right_pass::RightPass,
+    &t2_wrong_fail::WrongFail,
+    &t3_leaves_nothing::LeavesNothing,
+    &t4_survives::Survives,
+    &t5_ports::Ports,
     &c1_warnings::Warnings,
     &c2_own_pool::OwnPool,
     &c3_destroyed::Destroyed,
@@ -116,6 +166,10 @@ pub const NOTES: &[&str] = r8_helgrind::NOTES;
 ///
 /// [`Trouble::Decided`] with what was seen instead.
 pub fn starts(program: &Program) -> Result<(), Trouble> {
+    // What tests servers is none.
+    if program.kind() == Kind::Script {
+        return Ok(());
+    }
     let session = Session::launch(program, &Setup::new(4, 64))?;
     let mut calls = session.tracer.events().iter().filter_map(|event| Some((event.tid, event.call()?)));
     let Some((tid, call)) = calls.find(|(_, call)| call.class == Class::Uring && call.result >= 0) else {

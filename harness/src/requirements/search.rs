@@ -224,12 +224,12 @@ fn unfinished(context: &Context<'_>, number: usize, words: &Words<'_>, snapshot:
 }
 
 /// The schedule with this number, counted from 0, in words.
-fn which(context: &Context<'_>, number: usize) -> String {
+pub(super) fn which(context: &Context<'_>, number: usize) -> String {
     format!("in order {} of those drawn from seed {}", number + 1, context.seed)
 }
 
 /// The finding for the schedule with this number, counted from 0.
-fn told(
+pub(super) fn told(
     context: &Context<'_>,
     number: usize,
     words: &Words<'_>,

@@ -64,7 +64,7 @@ pub(super) fn copy_tree(from: &Path, to: &Path, limits: &Limits) -> Result<Vec<P
     Ok(left_out)
 }
 
-fn copy_file(source: &Path, target: &Path, mode: u32) -> Result<(), RunError> {
+pub(super) fn copy_file(source: &Path, target: &Path, mode: u32) -> Result<(), RunError> {
     let mut read = File::open(source).map_err(unreadable(source))?;
     let mut write = File::create_new(target).map_err(writing)?;
     io::copy(&mut read, &mut write).map_err(writing)?;
@@ -95,7 +95,7 @@ fn is_product(path: &Path) -> bool {
     path.extension().is_some_and(|end| ["o", "d", "gch"].iter().any(|product| end == *product))
 }
 
-fn writing(source: io::Error) -> HarnessError {
+pub(super) fn writing(source: io::Error) -> HarnessError {
     HarnessError::system("copying the submission into a private folder", source)
 }
 

@@ -69,6 +69,9 @@ pub struct Launch<'a> {
     pub filter: Option<&'a BpfProgram>,
     /// How many descriptors it may have open; [`USUAL_DESCRIPTORS`] if nothing is said.
     pub descriptors: Option<u64>,
+    /// Whether it gets a network of its own, in which every port is free and nobody else is. Only where that
+    /// [is possible](super::sandbox::network::is_possible).
+    pub own_network: bool,
 }
 
 impl Launch<'_> {
@@ -100,7 +103,7 @@ impl Launch<'_> {
             argv: pointers(&argv),
             envp: pointers(&envp),
             dir: &dir,
-            sandbox: Sandbox::new(self.filter.is_some())?,
+            sandbox: Sandbox::new(self.filter.is_some(), self.own_network)?,
             filter: self.filter,
             descriptors: self.descriptors,
             wait: &wait,

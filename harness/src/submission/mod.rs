@@ -9,10 +9,14 @@ pub(crate) mod command;
 mod copy;
 mod elf;
 pub mod launch;
+mod part;
 pub mod port;
 pub mod process;
 mod recognise;
 pub mod sandbox;
+pub mod turn;
+
+pub use part::Parts;
 
 use crate::error::{RunError, SubmissionError};
 use std::{
@@ -29,6 +33,8 @@ pub enum Kind {
     Cargo,
     /// An executable file.
     Executable,
+    /// A shell script that tests servers.
+    Script,
 }
 
 impl fmt::Display for Kind {
@@ -37,6 +43,7 @@ impl fmt::Display for Kind {
             Self::CSources => "C sources",
             Self::Cargo => "Cargo package",
             Self::Executable => "executable",
+            Self::Script => "test harness",
         })
     }
 }
@@ -47,6 +54,8 @@ pub struct Submission {
     given: PathBuf,
     path: PathBuf,
     kind: Kind,
+    /// What is asked for and what is given, if it is a part of a program.
+    parts: Option<Parts>,
 }
 
 impl Submission {
@@ -61,7 +70,7 @@ impl Submission {
         let absolute = path
             .canonicalize()
             .map_err(|source| SubmissionError::Unreadable { path: path.to_owned(), source })?;
-        Ok(Self { given: path.to_owned(), path: absolute, kind })
+        Ok(Self { given: path.to_owned(), path: absolute, kind, parts: None })
     }
 
     /// The same, shown to people under another path: it was put together from what lies there.

@@ -7,16 +7,14 @@ use quest::{
     model::{Id, Outcome, Run},
     quests::{
         DEFAULT,
-        corpus::{Entry, Kind, Rarity, Whole, entries, whole},
+        corpus::{Entry, Kind, Whole, entries, whole},
         find,
     },
-    requirements::REGISTRY,
     runner::{Command, DEFAULT_SCHEDULES, Plan, run},
     selfcheck::{Graded, Row},
-    submission::Submission,
 };
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -28,8 +26,27 @@ pub fn quest_folder() -> PathBuf {
 
 /// The whole corpus.
 pub fn corpus() -> Vec<Entry> {
-    let quest = find(DEFAULT).unwrap().unwrap();
-    entries(&quest, &quest_folder()).unwrap()
+    corpus_of(DEFAULT)
+}
+
+/// The whole corpus of a quest.
+pub fn corpus_of(name: &str) -> Vec<Entry> {
+    let quest = find(name).unwrap().unwrap();
+    entries(&quest, &quest_folder().with_file_name(&quest.id)).unwrap()
+}
+
+/// `odd` or `even`: only every other broken program, from the first or from the second. Otherwise all.
+const HALF: &str = "QUEST_CORPUS_HALF";
+
+/// Those broken programs whose turn it is.
+pub fn whose_turn_it_is(broken: impl Iterator<Item = Entry>) -> impl Iterator<Item = Entry> {
+    let (skipped, step) = match env::var(HALF).as_deref() {
+        Ok("odd") => (0, 2),
+        Ok("even") => (1, 2),
+        Ok(other) => panic!("{HALF} is {other:?}, and can be odd or even"),
+        Err(_) => (0, 1),
+    };
+    broken.skip(skipped).step_by(step)
 }
 
 /// How many orders of steps are drawn where none is needed to find a mistake. `quest selfcheck` draws as many as `quest check`
@@ -38,18 +55,26 @@ pub const FEW_SCHEDULES: usize = 1;
 
 /// Grades a program of the corpus as `quest selfcheck` does, and fails where what comes out is not what must come out.
 pub fn as_declared(entry: &Entry) -> Result<(), String> {
+    as_declared_in(DEFAULT, entry)
+}
+
+/// The same for a program of another quest.
+pub fn as_declared_in(quest: &str, entry: &Entry) -> Result<(), String> {
     let whole = whole(&entry.path).unwrap();
     let path = whole.as_ref().map_or(entry.path.as_path(), Whole::path);
-    let ids: Vec<Id> = REGISTRY.iter().map(|requirement| requirement.id()).collect();
+    let rules = find(quest).unwrap().unwrap().requirements;
+    let mut ids: Vec<Id> = rules.iter().map(|rule| rule.id).collect();
+    ids.sort();
     let ours = matches!(entry.kind, Kind::Solution | Kind::Server);
-    let (many, few): (Vec<Id>, Vec<Id>) = ids.iter().partition(|id| ours || is_rare(entry, **id));
+    let (many, few): (Vec<Id>, Vec<Id>) = ids.iter().partition(|id| ours || entry.fails.contains(*id));
     let parts = [(DEFAULT_SCHEDULES, many), (FEW_SCHEDULES, few)];
     let runs = parts.into_iter().filter(|(_, ids)| !ids.is_empty());
-    let run = runs.map(|(schedules, ids)| check_in(schedules, path, Some(ids))).reduce(|mut run, more| {
-        run.verdicts.extend(more.verdicts);
-        run.verdicts.sort_by_key(|verdict| verdict.id);
-        run
-    });
+    let run =
+        runs.map(|(schedules, ids)| check_of(quest, schedules, path, Some(ids))).reduce(|mut run, more| {
+            run.verdicts.extend(more.verdicts);
+            run.verdicts.sort_by_key(|verdict| verdict.id);
+            run
+        });
     let run = run.expect("some requirement is registered");
     let row = Row::new(entry, None, Graded::of_run(&run, Duration::ZERO), &ids);
     if row.mismatches.is_empty() {
@@ -59,11 +84,6 @@ pub fn as_declared(entry: &Entry) -> Result<(), String> {
     Err(format!("\n{}:{wrong}{}", entry.name, not_passed(&run)))
 }
 
-/// Whether it may take a rare order of steps to see that a program fails an id.
-fn is_rare(entry: &Entry, id: Id) -> bool {
-    entry.rarity == Some(Rarity::RareInterleaving) && entry.fails.contains(&id)
-}
-
 /// Checks a submission; all ids, or only some.
 pub fn check(path: &Path, only: Option<Vec<Id>>) -> Run {
     check_in(DEFAULT_SCHEDULES, path, only)
@@ -71,11 +91,18 @@ pub fn check(path: &Path, only: Option<Vec<Id>>) -> Run {
 
 /// The same in so many orders of steps.
 pub fn check_in(schedules: usize, path: &Path, only: Option<Vec<Id>>) -> Run {
-    let quest = find(DEFAULT).unwrap().unwrap();
-    let submission = Submission::recognise(path).unwrap();
+    check_of(DEFAULT, schedules, path, only)
+}
+
+/// The same of another quest.
+pub fn check_of(quest: &str, schedules: usize, path: &Path, only: Option<Vec<Id>>) -> Run {
+    let quest = find(quest).unwrap().unwrap();
+    let submission = quest.recognise(path).unwrap();
     let command = Command { quest: "quest".into(), submission: path.display().to_string() };
     // As `quest check` does it.
-    run(&Plan { only, lanes: 2, schedules, ..Plan::new(&quest, &submission, command) }, &mut |_| {}).unwrap()
+    let strict = quest.strict;
+    run(&Plan { only, lanes: 2, schedules, strict, ..Plan::new(&quest, &submission, command) }, &mut |_| {})
+        .unwrap()
 }
 
 /// The ids with this outcome.

@@ -1,7 +1,7 @@
 //! Threads that do what they are told, and a way to see that nothing more will happen by itself.
 //!
 //! A thread is *at rest* if it sleeps in futex(2) or epoll_wait(2) without a time limit. [`Crew::settle`] looks at all
-//! threads of the crew twice. If both times each of them is in such a call, and the kernel has not counted a switch of any
+//! threads of the crew twice. If both times each of them sleeps in such a call, and the kernel has not counted a switch of any
 //! of them in between, then there was a moment, between the two rounds, at which all of them slept. At that moment
 //! nobody was left who could wake one of them but the test itself, which does nothing but look. So they sleep until the
 //! test goes on: "it sleeps" is then a fact, not a guess, and takes no time to find out.
@@ -106,9 +106,10 @@ fn at_rest(folder: &str) -> Option<String> {
     let (Ok(call), Ok(status)) = (read("syscall"), read("status")) else { return Some("gone".to_owned()) };
     // `running`, or the number of the call in which the thread is blocked.
     let call = call.split_whitespace().next()?.parse().ok()?;
-    [libc::SYS_futex, libc::SYS_epoll_wait, libc::SYS_epoll_pwait]
-        .contains(&call)
-        .then(|| status.lines().filter(|line| line.contains("ctxt_switches")).collect())
+    let waits = [libc::SYS_futex, libc::SYS_epoll_wait, libc::SYS_epoll_pwait].contains(&call);
+    // A thread that has been woken, and whose processor has not heard of it yet, is still in its call, but sleeps no more.
+    let sleeps = status.lines().any(|line| line.starts_with("State:\tS"));
+    (waits && sleeps).then(|| status.lines().filter(|line| line.contains("ctxt_switches")).collect())
 }
 
 #[test]

@@ -53,6 +53,8 @@ pub struct Session {
     ready_at: usize,
     /// Threads that wait for their turn get it one after the other, round and round; the last that did.
     orderly: Option<i32>,
+    /// Its workers may have long tasks in hand.
+    computes: bool,
     interposer: Interposer,
     _dir: TempDir,
 }
@@ -61,6 +63,12 @@ impl Session {
     /// The port that the server listens on.
     pub fn port(&self) -> u16 {
         self.port.number()
+    }
+
+    /// From now on a worker that uses processor time without doing anything counts as spinning as soon as the main thread does:
+    /// it has no long tasks.
+    pub fn computes_nothing(&mut self) {
+        self.computes = false;
     }
 
     /// How many connections may wait to be accepted, as the server told listen(2).
@@ -216,10 +224,10 @@ impl Session {
 pub fn stays_at_home(tracer: &Tracer) -> Result<(), Trouble> {
     let Some(Trespass { what, place }) = tracer.trespass() else { return Ok(()) };
     Err(Trouble::Decided(Box::new(Finding::fail(
-        "the server signals no process but itself and those that it started",
+        "the program signals no process but itself and those that it started",
         format!("it called {what}, which is none of these; the call was refused"),
         place.clone(),
-        "the parent process is whoever started the server: a shell, a service manager, the harness",
+        "end processes by the ids that fork gave you, never by a name; the parent is whoever started the program: a shell, a service manager, the harness",
     ))))
 }
 

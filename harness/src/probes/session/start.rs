@@ -146,6 +146,7 @@ impl Session {
             dir: dir.path(),
             filter: Some(&filter),
             descriptors: setup.descriptors,
+            own_network: false,
         }
         .spawn()?;
         let tracer = Tracer::seize(process.pid()).map_err(refused)?;
@@ -160,6 +161,7 @@ impl Session {
             scan: Scan::default(),
             ready_at: 0,
             orderly: None,
+            computes: true,
             interposer,
             _dir: dir,
         })

@@ -213,7 +213,7 @@ impl Session {
         for thread in threads.filter(|thread| !self.watch.bystanders.contains(&thread.tid)) {
             let turns = self.watch.idle_turns.get(&thread.tid).copied().unwrap_or(0);
             let used = thread.cpu.saturating_sub(*self.watch.cpu.entry(thread.tid).or_insert(thread.cpu));
-            let most = if thread.role == Role::Main { SPIN_TIME } else { WORKER_SPIN_TIME };
+            let most = if self.computes && thread.role != Role::Main { WORKER_SPIN_TIME } else { SPIN_TIME };
             if turns >= SPIN_TURNS || used >= most {
                 spinning.push(thread.tid);
             }

@@ -15,10 +15,12 @@ pub mod kernel;
 pub mod ledger;
 mod origin;
 mod ptrace;
+mod starts;
 mod stops;
 pub mod syscalls;
 pub mod thread;
 mod usable;
+mod words;
 
 pub use control::Shorten;
 pub use filter::{filter, guard_only};
@@ -28,7 +30,7 @@ pub use holds::{At, Turn};
 pub use usable::usable;
 
 use crate::error::HarnessError;
-use event::{Call, Event};
+use event::Event;
 use ledger::Ledger;
 use nix::unistd::Pid;
 use origin::Origin;
@@ -93,6 +95,7 @@ pub struct Tracer {
     kept: BTreeMap<i32, bool>,
     clock_locks: bool,
     gate_closed: bool,
+    starts: starts::Starts,
     end: Option<(End, Duration)>,
 }
 
@@ -129,6 +132,7 @@ impl Tracer {
             kept: BTreeMap::new(),
             clock_locks: false,
             gate_closed: false,
+            starts: starts::Starts::default(),
             end: None,
         })
     }
@@ -189,37 +193,6 @@ impl Tracer {
     /// The thread with this id.
     pub fn thread(&self, tid: i32) -> Option<&Thread> {
         self.threads.get(&tid)
-    }
-
-    /// `worker 2 (tid 4711)`, also for a thread that has ended.
-    pub fn name(&self, tid: i32) -> String {
-        self.threads.get(&tid).map_or_else(|| format!("tid {tid}"), Thread::name)
-    }
-
-    /// `file.c:12 (function)`, for the address in the submission to which a call returns, as far as debug information tells.
-    pub fn place(&self, caller: Option<u64>) -> Option<String> {
-        self.origin.as_ref()?.place(caller?)
-    }
-
-    /// ` at file.c:12 (function)`, or nothing.
-    pub fn at_place(&self, caller: Option<u64>) -> String {
-        self.place(caller).map_or_else(String::new, |place| format!(" at {place}"))
-    }
-
-    /// `worker 1 (tid 8), sendto(fd 7, a client socket) at server.c:120 (flush)`.
-    pub fn describe_call(&self, tid: i32, call: &Call) -> String {
-        let words = |id: ledger::ObjectId| self.ledger.object(id).kind.words();
-        let what = call.object.map_or("", words);
-        let other = call.second.map_or(String::new(), |id| format!("; on the other side{}", words(id)));
-        let (name, place) = (self.name(tid), self.at_place(call.caller));
-        format!("{name}, {}(fd {}{what}{other}){place}", call.name, call.fd())
-    }
-
-    /// `fd 7, a client socket, made by accept4 at server.c:80 (accept_clients)`.
-    pub fn describe_object(&self, id: ledger::ObjectId) -> String {
-        let object = self.ledger.object(id);
-        let (fd, what, made_with) = (object.first_fd, object.kind.words(), object.made_with);
-        format!("fd {fd}{what}, made by {made_with}{}", self.at_place(object.made_at))
     }
 
     /// The id of the main thread, which is the process's.

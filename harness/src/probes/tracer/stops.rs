@@ -69,6 +69,9 @@ impl Tracer {
                     self.origin = Origin::of(tid);
                 }
                 self.log(tid, What::Exec);
+                if self.stays_at_start(tid) {
+                    return Ok(());
+                }
             }
             // A thread that was held and then killed with its process comes by here too, and must run to its end.
             Stop::Ending => {
@@ -146,6 +149,7 @@ impl Tracer {
 
     fn reaped(&mut self, tid: i32, end: End) {
         self.ended(tid);
+        self.starts_no_more(tid);
         if let Some(thread) = self.threads.get_mut(&tid) {
             thread.reaped = true;
         }

@@ -25,6 +25,7 @@ pub fn usable() -> Result<(), String> {
             dir: "/".as_ref(),
             filter: Some(&filter),
             descriptors: None,
+            own_network: false,
         }
         .spawn()?;
         let mut tracer = Tracer::seize(process.pid())?;

@@ -8,7 +8,7 @@ mod whole;
 
 pub use whole::{Whole, whole};
 
-use super::Quest;
+use super::{Quest, Rule};
 use crate::{
     error::HarnessError,
     model::{Id, Outcome},
@@ -115,7 +115,7 @@ impl Entry {
         use Outcome::{Fail, Inconclusive, Pass, Skip};
         let unjudged = self.inconclusive.contains(&id);
         match (self.kind, id.family()) {
-            (Kind::Starter, 'R') => &[Fail],
+            (Kind::Starter, _) if self.fails.contains(&id) => &[Fail],
             // What is not there yet may be anything.
             (Kind::Starter, _) => &[Pass, Fail, Inconclusive, Skip],
             (Kind::Solution, 'B') if !self.claims.contains(&id) => &[Skip],
@@ -202,7 +202,12 @@ pub fn entries(quest: &Quest, folder: &Path) -> Result<Vec<Entry>, HarnessError>
         let path = folder.join(kind.to_string());
         Entry { claims: quest.solution.claims.clone(), ..Entry::new(kind, kind.to_string(), path) }
     };
-    let mut entries = vec![top(Kind::Starter), top(Kind::Solution)];
+    let required = |rule: &&Rule| rule.id.family() == 'R';
+    let fails = match quest.starter.fails.as_slice() {
+        [] => quest.requirements.iter().filter(required).map(|rule| rule.id).collect(),
+        fails => fails.to_vec(),
+    };
+    let mut entries = vec![Entry { fails, ..top(Kind::Starter) }, top(Kind::Solution)];
     for (kind, subfolder) in [(Kind::Variant, "variants"), (Kind::Broken, "broken"), (Kind::Noted, "noted")] {
         let mut names = names(&folder.join(subfolder))?;
         names.sort();
@@ -346,7 +351,7 @@ mod tests {
             ("fails", "fail", "unknown field `fail`"),
             ("'R1', 'H2'", "'H2', 'R1'", "in order"),
             ("'R1', 'H2'", "", "at least one id"),
-            ("'R1'", "'Q1'", "`Q1` is not an id"),
+            ("'R1'", "'X1'", "`X1` is not an id"),
             ("because", "", "says nowhere why"),
             ("under load", "seldom", "unknown variant `seldom`"),
             ("why", "base = '../x'\nwhy", "`base` is a folder of the quest"),

@@ -1,6 +1,6 @@
 //! Runs the bare program under Helgrind.
 
-use super::{CLIENTS, Ended, Inside, Observation, ROUNDS, WORKERS};
+use super::{ALONE, CLIENTS, Ended, Inside, Observation, ROUNDS, WORKERS};
 use crate::{
     error::Trouble,
     probes::{
@@ -22,9 +22,14 @@ pub(super) fn observe(context: &Context<'_>, inside: Inside) -> Result<Observati
     let args = Setup::new(WORKERS, 64).args(port.number());
     let mut helgrind = Helgrind::launch(context.program, &args, port)?;
     let mut observation = Observation::before(inside);
-    if helgrind.server.connect_when_it_listens(helgrind::DEADLINE)?.is_none() {
+    let Some(first) = helgrind.server.connect_when_it_listens(helgrind::DEADLINE)? else {
         observation.ended = before_sigterm(&helgrind, "did not listen");
         return Ok(observation);
+    };
+    for number in 0..ALONE {
+        let server = &mut helgrind.server;
+        server.clients.send(first, &if number % 2 == 0 { good(number) } else { bad(number) });
+        server.until_at_rest(helgrind::DEADLINE, |server| server.clients.get(first).answers() > number)?;
     }
     for _ in 0..ROUNDS {
         let server = &mut helgrind.server;

@@ -4,7 +4,7 @@ mod c;
 mod room;
 
 use super::{
-    Kind, Program, Submission,
+    Kind, Parts, Program, Submission,
     command::{Ended, run},
     copy::{Limits, copy_tree},
 };
@@ -56,14 +56,17 @@ pub(super) fn build(submission: &Submission) -> Result<Program, RunError> {
     // A compiler that is killed leaves its temporary files behind; here they go with everything else.
     let temporary = root.join("tmp");
     fs::create_dir(&temporary).map_err(|e| HarnessError::system("making a folder for temporary files", e))?;
-    let job = Job {
-        submission,
-        source: root.join("source"),
-        temporary,
-        left_out: copy_tree(&submission.path, &root.join("source"), &Limits::SUBMISSION)?,
+    let source = root.join("source");
+    let left_out = match &submission.parts {
+        Some(parts) => parts.put_together(&submission.path, &source).map(|()| Vec::new())?,
+        None => copy_tree(&submission.path, &source, &Limits::SUBMISSION)?,
     };
-    let (executable, exact) = match submission.kind {
-        Kind::CSources => job.gcc(&root.join("includes")).map(|(program, exact)| (program, Some(exact)))?,
+    let job = Job { submission, source, temporary, left_out };
+    let (executable, exact) = match (submission.kind, &submission.parts) {
+        (Kind::CSources, _) => {
+            job.gcc(&root.join("includes")).map(|(program, exact)| (program, Some(exact)))?
+        }
+        (Kind::Script, Some(Parts { files, .. })) => (job.source.join(&files[0]), None),
         _ => (job.cargo(&root.join("target"))?, None),
     };
     let source_folder = Some(job.source);

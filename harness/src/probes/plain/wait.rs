@@ -1,35 +1,20 @@
-//! A server without instruments: inside another tool, or all by itself.
-//!
-//! Inside another tool the tracer is there, but only as a guard: it sees to it that the server lays hands on no other process
-//! and that nothing which it starts outlives it. All by itself the server sees nothing of the harness but its clients: no
-//! tracer, no preloaded library, and of the filter only that it refuses what would harm others.
+//! Waiting for a server without instruments: until it listens, until it is at rest, until nobody is left of it.
 
-use super::{
-    bell::Bell,
-    clients::{ClientId, Clients, Link},
-    machine::stretched,
-    proc::{Quiet, backlog, blocks, threads_of},
-    session::{environment, stays_at_home},
-    tracer::{self, End, Tracer, kernel::signal_thread},
-};
+use super::PlainServer;
 use crate::{
     error::{HarnessError, Trouble},
-    interrupt,
-    submission::{
-        launch::Launch,
-        port::Port,
-        process::{Process, end_orphans_of, inherit_orphans},
+    probes::{
+        clients::{ClientId, Link},
+        machine::stretched,
+        proc::{Quiet, backlog, blocks, thread_state, threads_of},
+        tracer::{Tracer, kernel::signal_thread},
     },
 };
-use nix::sys::{
-    signal::{Signal, kill},
-    wait::WaitStatus,
-};
+use nix::sys::signal::{Signal, kill};
 use std::{
     path::Path,
     time::{Duration, Instant},
 };
-use tempfile::TempDir;
 
 /// How long to wait before trying to connect again to a server that does not listen yet.
 const RETRY: Duration = Duration::from_millis(10);
@@ -43,68 +28,83 @@ const MASK_DEADLINE: Duration = Duration::from_secs(2);
 /// How long to wait before looking at /proc again.
 const TICK: Duration = Duration::from_millis(5);
 
-/// A running server. Dropped, it is killed with its whole group.
-#[derive(Debug)]
-pub struct PlainServer {
-    process: Process,
-    tracer: Option<Tracer>,
-    end: Option<End>,
-    /// Who talks to it.
-    pub clients: Clients,
-    port: Port,
-    bell: Bell,
-    dir: TempDir,
-}
-
 impl PlainServer {
-    /// Starts `program` with these arguments in a folder of its own; it is to listen on `port`.
+    /// After its end: those that it has left behind, and that have not ended by the deadline either.
     ///
     /// # Errors
     ///
-    /// When the harness cannot start it.
-    pub fn launch(program: &Path, args: &[String], port: Port) -> Result<Self, HarnessError> {
-        Self::start(program, args, port, true)
+    /// As [`PlainServer::until`].
+    pub fn left_behind(&mut self, deadline: Duration) -> Result<Vec<i32>, Trouble> {
+        let begun = Instant::now();
+        while !self.started().is_empty() && begun.elapsed() < stretched(deadline) {
+            if !self.pump()? {
+                self.nap(TICK)?;
+            }
+        }
+        Ok(self.started())
     }
 
-    /// The same all by itself.
+    /// Waits until a process begins to run `program`: its id. It is held before its first instruction until
+    /// [`PlainServer::let_start`]. `None` if none does before the end, or by the deadline.
     ///
     /// # Errors
     ///
-    /// As [`PlainServer::launch`].
-    pub fn launch_alone(program: &Path, args: &[String], port: Port) -> Result<Self, HarnessError> {
-        inherit_orphans();
-        Self::start(program, args, port, false)
+    /// As [`PlainServer::until`].
+    pub fn until_it_starts(&mut self, program: &Path, deadline: Duration) -> Result<Option<i32>, Trouble> {
+        let held = |server: &Self| server.tracer.as_ref().and_then(Tracer::held_at_start);
+        self.hold_starts_of(Some(program));
+        self.until(deadline, |server| held(server).is_some() || server.end().is_some())?;
+        self.hold_starts_of(None);
+        Ok(held(self))
     }
 
-    fn start(program: &Path, args: &[String], port: Port, guarded: bool) -> Result<Self, HarnessError> {
-        let dir = tempfile::Builder::new()
-            .prefix("quest-run-")
-            .tempdir()
-            .map_err(|e| HarnessError::system("make a folder for the server to run in", e))?;
-        let bell = Bell::new()?;
-        let env = environment(dir.path());
-        let filter = guarded.then(tracer::guard_only).transpose()?;
-        let launch =
-            Launch { program, args, env: &env, dir: dir.path(), filter: filter.as_ref(), descriptors: None };
-        let mut process = launch.spawn()?;
-        let tracer = guarded.then(|| Tracer::seize(process.pid())).transpose()?;
-        process.go()?;
-        Ok(Self { process, tracer, end: None, clients: Clients::new(port.number()), port, bell, dir })
+    fn hold_starts_of(&mut self, program: Option<&Path>) {
+        if let Some(tracer) = &mut self.tracer {
+            tracer.hold_starts_of(program);
+        }
     }
 
-    /// How it ended.
-    pub fn end(&self) -> Option<End> {
-        self.end
+    /// Lets a process go on that was held at its start.
+    ///
+    /// # Errors
+    ///
+    /// When the harness fails.
+    pub fn let_start(&mut self, pid: i32) -> Result<(), HarnessError> {
+        self.tracer.as_mut().map_or(Ok(()), |tracer| tracer.let_start(pid))
     }
 
-    /// How many threads it has now.
-    pub fn threads(&self) -> usize {
-        threads_of(self.process.pid().as_raw()).len()
+    /// Waits until the main thread sleeps; false if it has not by the deadline, which is not stretched.
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainServer::until`].
+    pub fn until_it_waits(&mut self, deadline: Duration) -> Result<bool, Trouble> {
+        let pid = self.process.pid().as_raw();
+        self.until_asked(deadline, || thread_state(pid).is_some_and(|state| state.asleep))
     }
 
-    /// What it printed on its standard error.
-    pub fn stderr(&self) -> String {
-        self.process.stderr.text()
+    /// Waits for something that must be asked for again and again; false if it is not so by the end, or the deadline, which is not
+    /// stretched: somebody else's patience may hang on it.
+    ///
+    /// # Errors
+    ///
+    /// As [`PlainServer::until`].
+    pub fn until_asked(
+        &mut self,
+        deadline: Duration,
+        mut is_so: impl FnMut() -> bool,
+    ) -> Result<bool, Trouble> {
+        let begun = Instant::now();
+        while self.end().is_none() && begun.elapsed() < deadline {
+            let moved = self.pump()?;
+            if is_so() {
+                return Ok(true);
+            }
+            if !moved {
+                self.nap(TICK)?;
+            }
+        }
+        Ok(false)
     }
 
     /// Connects, again and again until the server listens; `None` if it ends or does not by the deadline.
@@ -125,33 +125,6 @@ impl PlainServer {
             self.nap(RETRY)?;
         }
         Ok(None)
-    }
-
-    /// Waits until `goal` is seen; false if the server has ended or the deadline passed without it.
-    ///
-    /// # Errors
-    ///
-    /// When the harness fails or the user interrupts.
-    pub fn until(
-        &mut self,
-        deadline: Duration,
-        mut goal: impl FnMut(&mut Self) -> bool,
-    ) -> Result<bool, Trouble> {
-        let deadline = stretched(deadline);
-        let begun = Instant::now();
-        loop {
-            let moved = self.pump()?;
-            if goal(self) {
-                return Ok(true);
-            }
-            if moved && begun.elapsed() < deadline {
-                continue;
-            }
-            if self.end().is_some() || begun.elapsed() >= deadline {
-                return Ok(false);
-            }
-            self.nap(deadline.saturating_sub(begun.elapsed()))?;
-        }
     }
 
     /// Connects so many clients: all at once if the server's backlog surely holds them, else one by one, which takes its time.
@@ -225,6 +198,19 @@ impl PlainServer {
         Ok(None)
     }
 
+    /// Sends a program with one thread a signal, at once.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub fn signal_at_once(&self, signal: Signal) -> Result<(), HarnessError> {
+        if self.end().is_some() {
+            return Ok(());
+        }
+        kill(self.process.pid(), signal)
+            .map_err(|e| HarnessError::system(format!("send {signal} to the program"), e))
+    }
+
     /// Sends the server a signal: its main thread, unless that blocks it. To whom the kernel gives a signal that is sent to a
     /// process depends on who runs just then, and what a handler does on a worker is another thing than on the main thread.
     ///
@@ -252,45 +238,5 @@ impl PlainServer {
             _ => kill(pid, signal),
         };
         sent.map_err(|e| HarnessError::system(format!("send {signal} to the server"), e).into())
-    }
-
-    fn pump(&mut self) -> Result<bool, Trouble> {
-        if interrupt::requested() {
-            return Err(Trouble::Interrupted);
-        }
-        let mut stops = 0;
-        if let Some(tracer) = &mut self.tracer {
-            stops = tracer.drain()?;
-            stays_at_home(tracer)?;
-            self.end = tracer.end().map(|(end, _)| end);
-            if self.end.is_some() {
-                self.process.set_reaped();
-            }
-        } else if self.end.is_none() {
-            self.end = match self.process.try_wait()? {
-                Some(WaitStatus::Exited(_, status)) => Some(End::Status(status)),
-                Some(WaitStatus::Signaled(_, signal, _)) => Some(End::Signal(signal as i32)),
-                _ => None,
-            };
-        }
-        let printed = self.process.stdout.pump() | self.process.stderr.pump();
-        Ok(self.clients.pump() | printed | (stops > 0))
-    }
-
-    fn nap(&self, longest: Duration) -> Result<bool, HarnessError> {
-        let output = [self.process.stdout.pipe(), self.process.stderr.pipe()];
-        self.bell.wait(self.clients.poll_fds(), output.into_iter().flatten(), longest)
-    }
-}
-
-impl Drop for PlainServer {
-    fn drop(&mut self) {
-        if let Some(tracer) = &mut self.tracer {
-            tracer.end_all();
-            self.process.set_reaped();
-        } else {
-            self.process.end();
-            end_orphans_of(self.dir.path());
-        }
     }
 }

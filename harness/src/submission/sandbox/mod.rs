@@ -7,6 +7,9 @@
 
 #![allow(unsafe_code)]
 
+pub mod network;
+
+use self::network::Network;
 use crate::error::HarnessError;
 use libc as c;
 use nix::{errno::Errno, sys::prctl::set_dumpable, unistd::getpid};
@@ -39,15 +42,17 @@ const CAPABILITIES: [c::c_ulong; 13] = [5, 9, 12, 16, 17, 19, 21, 22, 24, 25, 38
 #[derive(Debug)]
 pub struct Sandbox {
     filter: BpfProgram,
+    network: Option<Network>,
 }
 
 impl Sandbox {
-    /// For a server that a tracer guards; if not, it may also signal and limit nobody but itself.
+    /// For a server that a tracer guards; if not, it may also signal and limit nobody but itself. Perhaps with a network of its
+    /// own, where that [is possible](network::is_possible).
     ///
     /// # Errors
     ///
     /// On an architecture for which no filter can be written.
-    pub fn new(guarded: bool) -> Result<Self, HarnessError> {
+    pub fn new(guarded: bool, own_network: bool) -> Result<Self, HarnessError> {
         let broken = |e: &dyn std::fmt::Display| HarnessError::Broken(format!("the sandbox's filter: {e}"));
         let arch: TargetArch = std::env::consts::ARCH.try_into().map_err(|e| broken(&e))?;
         let mut rules = owner_rules();
@@ -58,15 +63,21 @@ impl Sandbox {
         let program = SeccompFilter::new(rules.into_iter().collect(), SeccompAction::Allow, refuse, arch)
             .and_then(BpfProgram::try_from)
             .map_err(|e| broken(&e))?;
-        Ok(Self { filter: no_foreign_numbers().into_iter().chain(program).collect() })
+        Ok(Self {
+            filter: no_foreign_numbers().into_iter().chain(program).collect(),
+            network: own_network.then(Network::new),
+        })
     }
 
     /// Puts the calling process into it, for good. Async-signal-safe: it makes system calls and nothing else.
     ///
     /// # Errors
     ///
-    /// When the kernel does not take the filter.
+    /// When the kernel does not take the filter, or gives no network.
     pub fn enter(&mut self) -> Result<(), Errno> {
+        if let Some(network) = &self.network {
+            network.enter()?;
+        }
         // What was forked off a harness that shields itself is shielded as well, also from the tracer.
         set_dumpable(true)?;
         for capability in CAPABILITIES {
@@ -158,7 +169,7 @@ mod tests {
     #[test]
     fn a_filter_names_its_process_only_when_it_is_entered() {
         for (guarded, places) in [(true, 1), (false, 8)] {
-            let sandbox = Sandbox::new(guarded).unwrap();
+            let sandbox = Sandbox::new(guarded, false).unwrap();
             let own = sandbox.filter.iter().filter(|instruction| instruction.k == OWN).count();
             assert_eq!(own, places, "guarded: {guarded}");
         }

@@ -1,0 +1,26 @@
+/* The end of the pool, in two steps. Between them the event loop collects and sends what the workers still finish. */
+#include "thread_pool.h"
+
+#include <stdlib.h>
+
+/*
+ * The flag and the broadcast are the queue's, under the queue's lock. What is queued stays queued: a worker gets NULL
+ * only when the queue is closed and empty, so every task that was accepted is finished first.
+ */
+void thread_pool_close(struct thread_pool *pool)
+{
+    pthread_mutex_lock(&pool->tasks.lock);
+    pool->tasks.closed = true;
+    pthread_cond_signal(&pool->tasks.not_empty);
+    pthread_cond_signal(&pool->tasks.not_full);
+    pthread_mutex_unlock(&pool->tasks.lock);
+}
+
+/* Join first: only then is it certain that nobody holds the lock, waits on a condition, or looks at the ring. */
+void thread_pool_join(struct thread_pool *pool)
+{
+    for (int i = 0; i < pool->workers; i++)
+        pthread_join(pool->threads[i], NULL);
+    task_queue_destroy(&pool->tasks);
+    free(pool->threads);
+}

@@ -123,7 +123,18 @@ impl Lab {
                         format!("{}; now a thread goes round and round instead of sleeping", self.story());
                     return fail(observed, snapshot.describe());
                 }
-                Settled::AtRest(_) | Settled::Spinning(..) => {
+                Settled::Spinning(_, snapshot) => {
+                    return Ok(Some(Finding::inconclusive(
+                        words.expected,
+                        format!(
+                            "{}; now a thread goes round and round, and so nobody can say when nothing more will happen",
+                            self.story()
+                        ),
+                        snapshot.describe(),
+                        "first let everybody sleep who waits (Q2, Q3)",
+                    )));
+                }
+                Settled::AtRest(_) => {
                     if let Some(wrong) = self.wrong(words.ordered) {
                         return fail(wrong, self.session.snapshot().describe());
                     }
@@ -202,6 +213,25 @@ impl Lab {
         let before = if from > 0 { format!("{from} calls; ") } else { String::new() };
         before + &told.collect::<Vec<_>>().join("; ")
     }
+}
+
+/// Whether a thread that has to wait goes round and round instead of sleeping: in a pop, or in a push.
+///
+/// # Errors
+///
+/// As [`Session::settle`].
+pub fn spins(context: &Context<'_>) -> Result<bool, Trouble> {
+    const SCENES: [&[Step]; 2] = [&[(0, Op::Pop)], &[(0, Op::Push(1)), (1, Op::Push(2))]];
+    for steps in SCENES {
+        let mut lab = Lab::launch(context, 1, 2)?;
+        for (thread, op) in steps {
+            lab.session.clients.send(lab.client(*thread), &op.line());
+            if matches!(lab.session.settle()?, Settled::Spinning(..) | Settled::Busy(_)) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Runs each of these on a queue of its own: the capacity, the number of threads, and what they do. The first that shows a mistake;

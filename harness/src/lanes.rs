@@ -1,6 +1,7 @@
 //! Work for several threads: each takes the next piece until there is none, and what happens is told on the calling thread.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         atomic::{AtomicUsize, Ordering},
         mpsc,
@@ -56,6 +57,31 @@ pub fn in_lanes<T: Sync, R: Send, E: Send>(
     })
 }
 
+/// The same, and what came of each, in their order.
+///
+/// # Errors
+///
+/// As [`in_lanes`].
+pub fn each<T: Sync, R: Send, E: Send>(
+    lanes: usize,
+    items: &[T],
+    act: impl Fn(&T) -> Result<R, E> + Sync,
+) -> Result<Vec<R>, E> {
+    let numbers: Vec<usize> = (0..items.len()).collect();
+    let mut results = BTreeMap::new();
+    in_lanes(
+        lanes,
+        &numbers,
+        |at| act(&items[*at]),
+        |news| {
+            if let News::Finished(at, result) = news {
+                results.insert(*at, result);
+            }
+        },
+    )?;
+    Ok(results.into_values().collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +107,21 @@ mod tests {
         .unwrap();
         assert_eq!((started, sum), (50, 50 * 49));
         in_lanes(3, &[], |_: &u32| Ok::<_, RunError>(()), |_| panic!("nothing to tell")).unwrap();
+    }
+
+    #[test]
+    fn what_came_of_each_is_in_their_order() {
+        let (sender, receiver) = mpsc::channel();
+        let receiver = std::sync::Mutex::new(receiver);
+        // The first ends after the second.
+        let act = |n: &u32| match n {
+            0 => receiver.lock().unwrap().recv().map(|()| 0),
+            n => {
+                sender.send(()).unwrap();
+                Ok(*n)
+            }
+        };
+        assert_eq!(each(2, &[0, 1], act), Ok(vec![0, 1]));
     }
 
     #[test]

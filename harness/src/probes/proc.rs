@@ -1,6 +1,6 @@
 //! What /proc says of a thread; see proc(5).
 
-use super::tracer::syscalls::{Class, limited_by, naps, traced, wakes_by_itself};
+use super::tracer::syscalls::{Class, OnSocket, limited_by, naps, traced, wakes_by_itself};
 use procfs::{
     FromRead,
     net::{TcpNetEntry, TcpState},
@@ -16,7 +16,7 @@ pub struct ThreadState {
     /// It sleeps in a call that has a deadline of its own.
     pub wakes_by_itself: bool,
     /// It sleeps in a call on this socket, which may have a time limit of its own.
-    pub limited_by: Option<i32>,
+    pub limited_by: Option<OnSocket>,
     /// It sleeps for a time of its own choice, and sees nothing meanwhile.
     pub naps: bool,
     /// How often it was given a processor.
@@ -107,7 +107,7 @@ pub struct Sleep {
     /// One of them will wake by itself.
     pub timed: bool,
     /// These sleep in calls on these sockets, which may have a time limit of their own.
-    pub limited_by: Vec<(i32, i32)>,
+    pub limited_by: Vec<(i32, OnSocket)>,
     /// These see nothing until their time is over: what has come for them meanwhile, they will find then.
     pub napping: Vec<i32>,
 }
@@ -144,9 +144,7 @@ impl Quiet {
                 return None;
             };
             sleep.timed |= state.wakes_by_itself;
-            if let Some(fd) = state.limited_by {
-                sleep.limited_by.push((tid, fd));
-            }
+            sleep.limited_by.extend(state.limited_by.map(|on| (tid, on)));
             if state.naps {
                 sleep.napping.push(tid);
             }

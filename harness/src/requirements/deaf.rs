@@ -45,7 +45,8 @@ pub fn come(session: &mut Session) -> Result<ClientId, Trouble> {
     Ok(deaf)
 }
 
-/// It asks `request` again and again, so often in one go, until the server cannot send to it any more.
+/// It asks `request` again and again, so often in one go, until the server cannot send to it any more. Each time when the server
+/// has read what was asked before: one that stops to read meanwhile would find more in one go, now and then, than its queue holds.
 ///
 /// # Errors
 ///
@@ -56,12 +57,15 @@ pub fn ask_until_stuck(
     request: &[u8],
     batch: usize,
 ) -> Result<(), Trouble> {
-    let sent = |session: &Session| session.server_side(deaf).map_or(0, |side| side.bytes_out);
+    let moved =
+        |session: &Session| session.server_side(deaf).map_or((0, 0), |side| (side.bytes_in, side.bytes_out));
     for _ in 0..MOST / batch {
-        let before = sent(session);
-        session.clients.send(deaf, &request.repeat(batch));
+        let before = moved(session);
+        if before.0 == session.clients.get(deaf).queued() as u64 {
+            session.clients.send(deaf, &request.repeat(batch));
+        }
         let settled = session.settle()?;
-        if sent(session) == before || matches!(settled, Settled::Busy(_) | Settled::Ended) {
+        if moved(session).1 == before.1 || matches!(settled, Settled::Busy(_) | Settled::Ended) {
             break;
         }
     }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::{HarnessError, Trouble},
-    lanes::{News, in_lanes},
+    lanes::each,
     model::{Finding, Id},
     probes::{plain::PlainServer, proc::connections, session::Setup},
     submission::{
@@ -15,7 +15,6 @@ use crate::{
     },
 };
 use std::{
-    collections::BTreeMap,
     fs,
     sync::mpsc::{self, Receiver, Sender},
     thread,
@@ -76,7 +75,8 @@ impl Requirement for Ports {
         // Whoever ends "all pool_servers" finds one more.
         let mut somebody_elses = launch(&servers[0].1, port::pick()?)?;
         somebody_elses.connect_when_it_listens(DEADLINE)?;
-        let both = at_the_same_time(context.program, &servers)?;
+        // Each on a thread of its own: a tracer hears of those alone that it started.
+        let both = each(2, &servers, |(_, server, _)| beside_others(context.program, server))?;
         drop(somebody_elses);
         for ((source, _, passes), tried) in servers.iter().zip(&both) {
             if let Some(found) =
@@ -131,26 +131,6 @@ fn that_fails_alone<'s>(
 /// Lets the script loose on a server on the network of this machine.
 fn beside_others(script: &Program, server: &Program) -> Result<Tried, Trouble> {
     Running::start_among_others(script, server.executable())?.finish(DEADLINE)
-}
-
-/// Runs the script on both servers at once.
-fn at_the_same_time(
-    script: &Program,
-    servers: &[(&Source, Program, bool); 2],
-) -> Result<Vec<Tried>, Trouble> {
-    let mut tried = BTreeMap::new();
-    // Each on a thread of its own: a tracer hears of those alone that it started.
-    in_lanes(
-        2,
-        &[0, 1],
-        |at: &usize| beside_others(script, &servers[*at].1),
-        |news| {
-            if let News::Finished(at, one) = news {
-                tried.insert(*at, one);
-            }
-        },
-    )?;
-    Ok(tried.into_values().collect())
 }
 
 /// Runs the script on a server, and has a stranger listen on the port that it gives it, before the server's first instruction.

@@ -1,13 +1,11 @@
 //! A port that is really free, and stays so for as long as somebody needs it.
 
+use super::turn::Turn;
 use crate::error::HarnessError;
-use nix::{
-    errno::Errno,
-    sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, UnixAddr, bind, socket},
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, socket};
 use std::{
     ops::Range,
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::AsRawFd,
     sync::atomic::{AtomicU16, Ordering},
 };
 
@@ -19,8 +17,7 @@ const PORTS: Range<u16> = 12_000..32_000;
 #[derive(Debug)]
 pub struct Port {
     number: u16,
-    /// A name that only one socket can have: who binds it has the port. It goes away with the process, whatever happens.
-    _name: Option<OwnedFd>,
+    _turn: Option<Turn>,
 }
 
 impl Port {
@@ -30,7 +27,7 @@ impl Port {
     ///
     /// When the system has no descriptor left.
     pub fn given(number: u16) -> Result<Self, HarnessError> {
-        Ok(reserve(number)?.unwrap_or(Self { number, _name: None }))
+        Ok(reserve(number)?.unwrap_or(Self { number, _turn: None }))
     }
 
     /// Its number.
@@ -63,17 +60,10 @@ pub fn pick() -> Result<Port, HarnessError> {
     Err(HarnessError::Broken(format!("no free port among {TRIES} between {} and {}", PORTS.start, PORTS.end)))
 }
 
-/// The port, unless another harness has it; see unix(7), abstract socket addresses.
+/// The port, unless another harness has it.
 fn reserve(number: u16) -> Result<Option<Port>, HarnessError> {
-    let refused = |e| HarnessError::system("reserve a port", e);
-    let name =
-        socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).map_err(refused)?;
-    let address = UnixAddr::new_abstract(format!("quest-port-{number}").as_bytes()).map_err(refused)?;
-    match bind(name.as_raw_fd(), &address) {
-        Ok(()) => Ok(Some(Port { number, _name: Some(name) })),
-        Err(Errno::EADDRINUSE) => Ok(None),
-        Err(e) => Err(refused(e)),
-    }
+    let turn = Turn::take(&format!("quest-port-{number}"))?;
+    Ok(turn.map(|turn| Port { number, _turn: Some(turn) }))
 }
 
 /// Whether a server could bind the port: on every address, and without `SO_REUSEADDR`, which it may not set.

@@ -22,6 +22,20 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// Takes it, unless another has it.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no descriptor left.
+    pub fn take(name: &str) -> Result<Option<Self>, HarnessError> {
+        let taken = SocketAddr::from_abstract_name(name).and_then(|name| UnixListener::bind_addr(&name));
+        match taken {
+            Ok(listener) => Ok(Some(Self { _name: listener })),
+            Err(e) if e.kind() == ErrorKind::AddrInUse => Ok(None),
+            Err(e) => Err(HarnessError::system(format!("take {name}"), e)),
+        }
+    }
+
     /// Waits for it.
     ///
     /// # Errors
@@ -31,10 +45,8 @@ impl Turn {
         let failed = |e: Error| HarnessError::system(format!("wait for {name}"), e);
         let address = SocketAddr::from_abstract_name(name).map_err(failed)?;
         while !interrupt::requested() {
-            match UnixListener::bind_addr(&address) {
-                Ok(listener) => return Ok(Self { _name: listener }),
-                Err(e) if e.kind() == ErrorKind::AddrInUse => {}
-                Err(e) => return Err(failed(e).into()),
+            if let Some(turn) = Self::take(name)? {
+                return Ok(turn);
             }
             // Nobody ever accepts this connection: its end says that the name is free.
             if let Ok(end) = UnixStream::connect_addr(&address) {

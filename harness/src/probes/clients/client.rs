@@ -41,6 +41,7 @@ pub struct Client {
     port: u16,
     pub(super) link: Link,
     pub(super) reading: bool,
+    pub(super) deaf: bool,
     pub(super) out: Vec<u8>,
     sent: usize,
     pub(super) finish: bool,
@@ -56,6 +57,7 @@ impl Client {
             port,
             link,
             reading: true,
+            deaf: false,
             out: Vec::new(),
             sent: 0,
             finish: false,
@@ -100,6 +102,11 @@ impl Client {
     /// Whether this client takes what the server sends it.
     pub fn is_reading(&self) -> bool {
         self.reading && matches!(self.link, Link::Open | Link::Connecting)
+    }
+
+    /// Whether this client does not read and has hardly any room for what comes.
+    pub fn is_deaf(&self) -> bool {
+        self.deaf && self.link == Link::Open
     }
 
     /// Everything that was to be sent has been handed to the kernel.

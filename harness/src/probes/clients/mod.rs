@@ -48,6 +48,7 @@ impl Clients {
         // The kernel's least; it must be set before the handshake, which announces it.
         let id = self.open(Some(1))?;
         self.list[id].reading = false;
+        self.list[id].deaf = true;
         Ok(id)
     }
 
@@ -56,6 +57,7 @@ impl Clients {
         const ROOM: usize = 1 << 18;
         let client = &mut self.list[id];
         client.reading = true;
+        client.deaf = false;
         if let Some(socket) = &client.socket {
             // With the least buffer the kernel would drop what does not fit, and send it again later and later.
             let _ = setsockopt(socket, sockopt::RcvBuf, &ROOM);

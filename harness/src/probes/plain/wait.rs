@@ -6,8 +6,12 @@ use crate::{
     probes::{
         clients::{ClientId, Link},
         machine::stretched,
-        proc::{Quiet, backlog, blocks, thread_state, threads_of},
-        tracer::{Tracer, kernel::signal_thread},
+        proc::{Quiet, Sleep, backlog, blocks, thread_state, threads_of},
+        tracer::{
+            Tracer,
+            kernel::{has_time_limit, signal_thread},
+            syscalls::OnSocket,
+        },
     },
 };
 use nix::sys::signal::{Signal, kill};
@@ -150,13 +154,8 @@ impl PlainServer {
     pub fn connect(&mut self, deadline: Duration) -> Result<ClientId, Trouble> {
         let id = self.clients.connect()?;
         let port = self.port.number();
-        let begun = Instant::now();
         self.until(deadline, |server| server.clients.get(id).link() != Link::Connecting)?;
-        while self.end().is_none() && backlog(port) > 0 && begun.elapsed() < stretched(deadline) {
-            if !self.pump()? {
-                self.nap(TICK)?;
-            }
-        }
+        self.until_asked(stretched(deadline), || backlog(port) == 0)?;
         Ok(id)
     }
 
@@ -187,7 +186,7 @@ impl PlainServer {
                 quiet.reset();
                 since = Instant::now();
             } else if let Some(sleep) = quiet.look(threads_of(pid).into_iter())
-                && ((!sleep.timed && sleep.limited_by.is_empty()) || since.elapsed() >= stretched(PATIENCE))
+                && (!self.wakes_by_itself(&sleep) || since.elapsed() >= stretched(PATIENCE))
             {
                 return Ok(Some(false));
             }
@@ -196,6 +195,15 @@ impl PlainServer {
             }
         }
         Ok(None)
+    }
+
+    /// Whether somebody who sleeps may have a deadline of its own.
+    fn wakes_by_itself(&self, sleep: &Sleep) -> bool {
+        let limited = |(_, on): &(i32, OnSocket)| {
+            let socket = self.tracer.as_ref().and_then(|tracer| tracer.borrow_fd(on.fd));
+            socket.is_none_or(|socket| has_time_limit(&socket, on.sends))
+        };
+        sleep.timed || sleep.limited_by.iter().any(limited)
     }
 
     /// Sends a program with one thread a signal, at once.
@@ -222,16 +230,11 @@ impl PlainServer {
             return Ok(());
         }
         let pid = self.process.pid();
-        let begun = Instant::now();
-        let blocked = loop {
-            let blocked = blocks(pid.as_raw(), signal as i32);
-            if blocked.is_some() || self.end().is_some() || begun.elapsed() >= stretched(MASK_DEADLINE) {
-                break blocked;
-            }
-            if !self.pump()? {
-                self.nap(TICK)?;
-            }
-        };
+        let mut blocked = None;
+        self.until_asked(stretched(MASK_DEADLINE), || {
+            blocked = blocks(pid.as_raw(), signal as i32);
+            blocked.is_some()
+        })?;
         let sent = match blocked {
             Some(false) => signal_thread(pid, pid.as_raw(), signal),
             _ if self.end().is_some() => Ok(()),

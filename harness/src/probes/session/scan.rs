@@ -6,7 +6,8 @@ use crate::probes::{
     machine::stretched,
     proc::{Quiet, Sleep, ThreadState, thread_state},
     tracer::{
-        kernel::{has_time_limit, unread},
+        kernel::{has_time_limit, unacknowledged, unread},
+        syscalls::OnSocket,
         thread::{Role, Thread},
     },
 };
@@ -16,13 +17,33 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     pub(super) quiet: Quiet,
-    /// Bytes that the server's kernel had not acknowledged, and since when they are the same.
-    in_flight: Vec<usize>,
-    since: Option<Instant>,
+    /// What clients have sent.
+    to_server: InFlight,
+    /// What the server has sent to clients that have hardly any room.
+    to_deaf: InFlight,
     /// A timer was armed at a look since something last happened.
     timers: bool,
     /// When a timer was last seen armed.
     armed: Option<Instant>,
+}
+
+/// Bytes of each connection that the other end's kernel had not acknowledged, and since when they are the same.
+#[derive(Debug, Default)]
+struct InFlight {
+    bytes: Vec<usize>,
+    since: Option<Instant>,
+}
+
+impl InFlight {
+    /// Whether they have been the same for longer than a kernel puts off an acknowledgement on the loopback; what is still not
+    /// acknowledged waits for room.
+    fn wait_for_room(&mut self, bytes: &[usize]) -> bool {
+        const ACK_DELAY: Duration = Duration::from_millis(60);
+        if bytes != self.bytes {
+            *self = Self { bytes: bytes.to_vec(), since: None };
+        }
+        self.since.get_or_insert_with(Instant::now).elapsed() >= stretched(ACK_DELAY)
+    }
 }
 
 /// A timer that is due looks as if it were not armed, and it may be late. What was seen so lately counts, too.
@@ -167,7 +188,7 @@ impl Session {
             return None;
         }
         // First what is on its way, then the threads: what arrives between wakes somebody, which the next look shows.
-        if !self.all_arrived() || !self.all_received() {
+        if !self.all_arrived() || !self.all_received() || !self.deaf_have_all_they_can() {
             self.scan.quiet.reset();
             return None;
         }
@@ -179,10 +200,10 @@ impl Session {
         let timers = self.scan.is_timed(armed);
         let mut sleep = self.scan.quiet.look(awake)?;
         let main = self.tracer.main();
-        let is_limited = |(tid, fd): &(i32, i32)| {
+        let is_limited = |(tid, on): &(i32, OnSocket)| {
             // A child's descriptors are not known here.
             let of_server = self.tracer.thread(*tid).is_some_and(|t| t.role != Role::Child || *tid == main);
-            !of_server || self.tracer.borrow_fd(*fd).is_none_or(|socket| has_time_limit(&socket))
+            !of_server || self.tracer.borrow_fd(on.fd).is_none_or(|socket| has_time_limit(&socket, on.sends))
         };
         sleep.timed |= timers || sleep.limited_by.iter().any(is_limited);
         Some(sleep)
@@ -191,21 +212,10 @@ impl Session {
     /// Whether all that clients have sent has come to the server's kernel. An acknowledgement says so, but may be put off;
     /// the bytes that the server has read and those that it could read say it too.
     fn all_arrived(&mut self) -> bool {
-        /// Longer than a kernel puts off an acknowledgement on the loopback; what is still not acknowledged waits for room.
-        const ACK_DELAY: Duration = Duration::from_millis(60);
         let in_flight: Vec<usize> = self.clients.iter().map(|(_, client)| client.in_flight()).collect();
-        if in_flight != self.scan.in_flight {
-            self.scan.since = None;
-        }
-        let since = *self.scan.since.get_or_insert_with(Instant::now);
-        let arrived = since.elapsed() >= stretched(ACK_DELAY)
-            || self
-                .clients
-                .iter()
-                .zip(&in_flight)
-                .all(|((_, client), bytes)| *bytes == 0 || self.has_it_all(client));
-        self.scan.in_flight = in_flight;
-        arrived
+        let mut flights = self.clients.iter().zip(&in_flight);
+        self.scan.to_server.wait_for_room(&in_flight)
+            || flights.all(|((_, client), bytes)| *bytes == 0 || self.has_it_all(client))
     }
 
     /// Whether the server has read, or could read, every byte of a client's. Of a FIN only the acknowledgement tells.
@@ -217,6 +227,20 @@ impl Session {
         ledger.object(id).bytes_in as usize + unread >= client.sent()
             && client.has_sent_all()
             && !client.has_finished()
+    }
+
+    /// Whether all that the server has sent to clients that have hardly any room lies there, or waits for room: an
+    /// acknowledgement makes room in the server's buffer, and it goes on.
+    fn deaf_have_all_they_can(&mut self) -> bool {
+        let ledger = self.tracer.ledger();
+        let deaf = self.clients.iter().map(|(_, client)| client).filter(|client| client.is_deaf());
+        let sockets = deaf.filter_map(|client| {
+            let id = ledger.connection(client.port())?;
+            let (fd, _) = ledger.open().find(|(_, object)| *object == id)?;
+            self.tracer.borrow_fd(fd)
+        });
+        let in_flight: Vec<usize> = sockets.map(unacknowledged).collect();
+        self.scan.to_deaf.wait_for_room(&in_flight) || in_flight.iter().all(|bytes| *bytes == 0)
     }
 
     /// Whether all that the server has sent to clients who read has come to them.

@@ -24,6 +24,10 @@ const SHORT_TIMER: Duration = Duration::from_millis(30);
 /// A thread that naps between looks has seen all there is after so many looks in vain.
 const NAP_TURNS: u64 = 10;
 
+/// Where nobody computes, a thread that has taken a mutex so often since something last happened is spinning. Its processor
+/// time would say so too, but a thread that is stopped at each step uses little of it: here a tenth, on a slow machine less.
+const SPIN_LOCKINGS: u64 = 2_000;
+
 /// A main thread that has used this much processor time without a call that matters is spinning.
 const SPIN_TIME: Duration = Duration::from_millis(300);
 
@@ -213,8 +217,9 @@ impl Session {
         for thread in threads.filter(|thread| !self.watch.bystanders.contains(&thread.tid)) {
             let turns = self.watch.idle_turns.get(&thread.tid).copied().unwrap_or(0);
             let used = thread.cpu.saturating_sub(*self.watch.cpu.entry(thread.tid).or_insert(thread.cpu));
+            let lockings = self.watch.lockings.get(&thread.tid).copied().unwrap_or(0);
             let most = if self.computes && thread.role != Role::Main { WORKER_SPIN_TIME } else { SPIN_TIME };
-            if turns >= SPIN_TURNS || used >= most {
+            if turns >= SPIN_TURNS || used >= most || (!self.computes && lockings >= SPIN_LOCKINGS) {
                 spinning.push(thread.tid);
             }
         }

@@ -1,6 +1,9 @@
 //! What goes on in a server while somebody waits: what matters, and turns that lead to nothing.
 
-use crate::probes::tracer::{Tracer, event::What, ledger::Kind, syscalls::Class};
+use crate::probes::{
+    interposer::Op,
+    tracer::{Tracer, event::What, ledger::Kind, syscalls::Class},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
@@ -20,6 +23,8 @@ pub(super) struct Watch {
     pub(super) since: Instant,
     /// How often each thread went round for nothing.
     pub(super) idle_turns: BTreeMap<i32, u64>,
+    /// How often each thread took a mutex.
+    pub(super) lockings: BTreeMap<i32, u64>,
     /// The processor time that each thread had used when this began.
     pub(super) cpu: BTreeMap<i32, Duration>,
     /// When somebody was last asked whether he spins.
@@ -36,6 +41,7 @@ impl Watch {
             seen: 0,
             since: Instant::now(),
             idle_turns: BTreeMap::new(),
+            lockings: BTreeMap::new(),
             cpu: BTreeMap::new(),
             asked: Instant::now(),
             bystanders: BTreeSet::new(),
@@ -77,6 +83,8 @@ impl Watch {
                 self.restart();
             } else if is_idle_turn(&event.what) {
                 *self.idle_turns.entry(event.tid).or_default() += 1;
+            } else if matches!(&event.what, What::Marker(marker) if marker.op == Op::MutexLocked) {
+                *self.lockings.entry(event.tid).or_default() += 1;
             }
         }
         if let Some(busiest) = self.idle_turns.values_mut().max() {
@@ -109,7 +117,7 @@ fn is_idle_turn(what: &What) -> bool {
         What::Call(call) => {
             matches!(call.class, Class::EpollWait | Class::Poll | Class::Accept) || call.result < 0
         }
-        // Locks that are free are no turns: a loop that does nothing else shows by its processor time.
+        // Locks that are free are counted by themselves: a task may take many.
         _ => false,
     }
 }

@@ -37,10 +37,14 @@ pub fn never_blocks(fd: impl AsFd) -> bool {
     fcntl(fd, FcntlArg::F_GETFL).is_ok_and(|flags| flags & libc::O_NONBLOCK != 0)
 }
 
-/// Whether a socket's blocking calls give up after a time of its own; see `SO_RCVTIMEO` and `SO_SNDTIMEO` in socket(7).
-pub fn has_time_limit(socket: &OwnedFd) -> bool {
-    let limits = [getsockopt(socket, sockopt::ReceiveTimeout), getsockopt(socket, sockopt::SendTimeout)];
-    limits.iter().any(|limit| limit.is_ok_and(|limit| limit.num_microseconds() > 0))
+/// Whether calls that are blocked on a socket give up after a time of its own: those that wait for room, or those that wait for
+/// bytes; see `SO_SNDTIMEO` and `SO_RCVTIMEO` in socket(7).
+pub fn has_time_limit(socket: &OwnedFd, sends: bool) -> bool {
+    let limit = match sends {
+        true => getsockopt(socket, sockopt::SendTimeout),
+        false => getsockopt(socket, sockopt::ReceiveTimeout),
+    };
+    limit.is_ok_and(|limit| limit.num_microseconds() > 0)
 }
 
 /// Sends a signal to one thread of a process; see tgkill(2).
@@ -73,4 +77,18 @@ pub fn borrow_fd(process: &OwnedFd, fd: i32) -> Option<OwnedFd> {
 pub fn peer_port(socket: &OwnedFd) -> Option<u16> {
     let peer: SockaddrStorage = getpeername(socket.as_raw_fd()).ok()?;
     peer.as_sockaddr_in().map(|v4| v4.port()).or_else(|| peer.as_sockaddr_in6().map(|v6| v6.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{os::unix::net::UnixStream, time::Duration};
+
+    #[test]
+    fn a_limit_for_sending_is_none_for_receiving() {
+        let (one, _other) = UnixStream::pair().unwrap();
+        one.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
+        let socket = OwnedFd::from(one);
+        assert!(has_time_limit(&socket, true) && !has_time_limit(&socket, false));
+    }
 }

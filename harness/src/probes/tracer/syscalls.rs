@@ -167,11 +167,23 @@ pub fn wakes_by_itself(number: i64, args: &[u64; 6]) -> bool {
     }
 }
 
-/// The descriptor of a socket that a thread is blocked on, which may have a time limit of its own (`SO_RCVTIMEO`,
-/// `SO_SNDTIMEO`).
-pub fn limited_by(number: i64, args: &[u64; 6]) -> Option<i32> {
-    let on_socket = matches!(number, c::SYS_sendto | c::SYS_sendmsg | c::SYS_recvfrom | c::SYS_recvmsg);
-    on_socket.then(|| args[0] as i32)
+/// A socket that a thread is blocked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnSocket {
+    /// Its descriptor.
+    pub fd: i32,
+    /// Whether the thread waits for room, rather than for bytes.
+    pub sends: bool,
+}
+
+/// The socket that a thread is blocked on, which may have a time limit of its own (`SO_RCVTIMEO`, `SO_SNDTIMEO`).
+pub fn limited_by(number: i64, args: &[u64; 6]) -> Option<OnSocket> {
+    let sends = match number {
+        c::SYS_sendto | c::SYS_sendmsg => true,
+        c::SYS_recvfrom | c::SYS_recvmsg => false,
+        _ => return None,
+    };
+    Some(OnSocket { fd: args[0] as i32, sends })
 }
 
 /// Whether a thread that is blocked in this call sees nothing until its time is over, whatever happens meanwhile.

@@ -3,12 +3,12 @@
 use super::Source;
 use crate::{
     error::{HarnessError, RunError, Trouble},
-    lanes::{News, in_lanes},
+    lanes::each,
     model::Finding,
     probes::{machine::stretched, plain::PlainServer, tracer::End},
     submission::{Program, Submission, port, sandbox::network, turn::Turn},
 };
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 /// The harness's own deadline for one run of the script on a server that does not hang.
 pub const DEADLINE: Duration = Duration::from_secs(120);
@@ -163,19 +163,7 @@ pub fn try_on(script: &Program, server: &Program, deadline: Duration) -> Result<
 pub fn try_each(script: &Program, sources: &[Source], deadline: Duration) -> Result<Vec<Tried>, Trouble> {
     /// A script mostly waits.
     const AT_A_TIME: usize = 5;
-    let numbered: Vec<(usize, &Source)> = sources.iter().enumerate().collect();
-    let mut tried = BTreeMap::new();
-    in_lanes(
-        AT_A_TIME,
-        &numbered,
-        |(_, source)| try_on(script, &build(source)?, deadline),
-        |news| {
-            if let News::Finished((at, _), one) = news {
-                tried.insert(*at, one);
-            }
-        },
-    )?;
-    Ok(tried.into_values().collect())
+    each(AT_A_TIME, sources, |source| try_on(script, &build(source)?, deadline))
 }
 
 /// Builds a server; warnings do not matter.

@@ -10,6 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// At most so many times as long.
+const MOST: u32 = 8;
+
 /// By how much deadlines are stretched: 1 on an idle machine of today, 8 at most. Measured once.
 pub fn stretch() -> f64 {
     static STRETCH: OnceLock<f64> = OnceLock::new();
@@ -39,21 +42,25 @@ pub fn may_open(descriptors: u64) -> Result<(), u64> {
 }
 
 /// Compares the wall time of some work with its processor time (a busy machine) and with what it takes elsewhere (a slow
-/// one).
+/// one). Enough of it for several time slices: within one, being put off once makes all the difference.
 fn measure() -> f64 {
-    const WORK: u64 = 4_000_000;
+    const ENOUGH: Duration = Duration::from_millis(40);
+    const WORK: u32 = 100_000;
     /// Processor time of that work, unoptimised, on a machine of 2024.
-    const USUAL: Duration = Duration::from_millis(40);
-    let (wall, cpu) = (Instant::now(), processor_time());
-    let mut sum = 0u64;
-    for i in 0..WORK {
-        sum = black_box(sum.wrapping_mul(31).wrapping_add(i));
-    }
-    black_box(sum);
-    let (wall, cpu) = (wall.elapsed(), processor_time().saturating_sub(cpu));
-    let busy = wall.as_secs_f64() / cpu.as_secs_f64().max(1e-6);
-    let slow = cpu.as_secs_f64() / USUAL.as_secs_f64();
-    (busy * slow.max(1.0)).clamp(1.0, 8.0)
+    const USUAL: Duration = Duration::from_millis(1);
+    let (begun, before) = (Instant::now(), processor_time());
+    let mut times = 0;
+    let (wall, cpu) = loop {
+        black_box((0..WORK).fold(0u32, |sum, i| black_box(sum.wrapping_mul(31).wrapping_add(i))));
+        times += 1;
+        let (wall, cpu) = (begun.elapsed(), processor_time().saturating_sub(before));
+        if cpu >= ENOUGH || wall >= ENOUGH * MOST {
+            break (wall, cpu.max(Duration::from_micros(1)));
+        }
+    };
+    let busy = wall.div_duration_f64(cpu);
+    let slow = cpu.div_duration_f64(USUAL * times);
+    (busy * slow.max(1.0)).clamp(1.0, MOST.into())
 }
 
 fn processor_time() -> Duration {

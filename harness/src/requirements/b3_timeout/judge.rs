@@ -1,6 +1,6 @@
 //! Judges what the clients of the scenario saw.
 
-use super::{Client, EXPECTED, GRAIN, Next, Observation, Role};
+use super::{Client, EXPECTED, GRAIN, Next, Observation, Role, others::SPIN};
 use crate::{
     model::Finding,
     requirements::common::{Ended, TIMED_OUT, is_result, not_yet, shown},
@@ -91,7 +91,7 @@ pub(super) fn judge(o: &Observation) -> Finding {
 
 /// The task behind one that was given up; `None` if it is right.
 fn judge_next(next: &Next) -> Option<Finding> {
-    let who = "a task that had waited behind one that was given up, `spin 9000`,";
+    let who = format!("a task that had waited behind one that was given up, `{SPIN}`,");
     match (next.answer.as_deref(), next.end) {
         (Some(TIMED_OUT), _) if next.after + GRAIN < next.limit => Some(Finding::fail(
             EXPECTED,

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 const LIMITS: [Duration; 3] =
     [Duration::from_millis(40), Duration::from_millis(160), Duration::from_millis(640)];
 
-/// Much longer than anybody waits for its timeout.
-const SPIN: &[u8] = b"spin 9000\n";
+/// Much longer than it takes to see that no timeout comes: [`PATIENCE`], and some seconds of processor time after that.
+pub(super) const SPIN: &str = "spin 30000";
 
 /// A server without a limit that sleeps with a deadline of its own may have a limit after all.
 const UNLIMITED: Duration = Duration::from_millis(1200);
@@ -41,7 +41,7 @@ fn next_with(context: &Context<'_>, limit: Duration) -> Result<Option<Next>, Tro
     let id = session.connect()?;
     session.settle()?;
     session.tracer.arm_mid_task();
-    session.clients.send(id, &[&good(6)[..], SPIN].concat());
+    session.clients.send(id, &[&good(6)[..], SPIN.as_bytes(), b"\n"].concat());
     session.until_patiently(LONGEST, PATIENCE, |session| session.clients.get(id).answers() > 0)?;
     let held = session.tracer.held();
     let held = !held.is_empty() && held_before_results(&held) && !held_without_work(&session);

@@ -17,6 +17,9 @@ use crate::{
 };
 use nix::sys::signal::Signal;
 
+/// Near the longest line that the contract allows.
+const LONG: usize = 1000;
+
 pub(super) fn observe(context: &Context<'_>, inside: Inside) -> Result<Observation, Trouble> {
     let backlog = inside.backlog;
     let port = port::pick()?;
@@ -41,11 +44,15 @@ pub(super) fn observe(context: &Context<'_>, inside: Inside) -> Result<Observati
             }
         }
     }
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let server = &mut helgrind.server;
         let ids = server.connect_many(CLIENTS, backlog, helgrind::DEADLINE)?;
         for (number, id) in ids.iter().enumerate() {
-            let request = if number % 3 == 2 { bad(number) } else { good(number) };
+            let request = match (number % 3, round % 2) {
+                (2, _) => bad(number),
+                (_, 0) => good(number),
+                _ => good(LONG - number),
+            };
             server.clients.send(*id, &request);
         }
         let answered = server.until_at_rest(helgrind::DEADLINE, |server| {

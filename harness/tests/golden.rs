@@ -65,12 +65,12 @@ macro_rules! golden {
 }
 
 golden! {
-    r1_one_condition_for_both "one-condition-for-both" "R1";
+    r1_not_full_never_signalled "not-full-never-signalled" "R1";
     r3_drops_queued_tasks "drops-queued-tasks" "R3";
     r4_main_computes_inline "main-computes-inline" "R4";
     r6_results_matched_in_order "results-matched-in-order" "R6";
     r7_poll_loop "poll-loop" "R7";
-    r8_counter_without_lock "counter-without-lock" "R8";
+    r8_length_read_outside_lock "length-read-outside-lock" "R8";
     c1_sign_compare "sign-compare" "C1";
     c3_condition_not_destroyed "condition-not-destroyed" "C3";
     c4_socket_for_each_error "socket-for-each-error" "C4";

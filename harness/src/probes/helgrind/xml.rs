@@ -52,9 +52,19 @@ impl Frame {
 }
 
 impl Access {
+    fn own(&self) -> Option<&Frame> {
+        self.stack.iter().find(|frame| frame.is_own())
+    }
+
+    /// The file and the line of that place.
+    pub fn line(&self) -> Option<(&str, u32)> {
+        let frame = self.own()?;
+        Some((frame.file.as_deref()?, frame.line?))
+    }
+
     /// `file.c:12 (function)` of the innermost place in the program's own code.
     pub fn place(&self) -> Option<String> {
-        let frame = self.stack.iter().find(|frame| frame.is_own())?;
+        let frame = self.own()?;
         match (&frame.file, frame.line, &frame.function) {
             (Some(file), Some(line), Some(function)) => Some(format!("{file}:{line} ({function})")),
             (Some(file), Some(line), None) => Some(format!("{file}:{line}")),

@@ -65,7 +65,7 @@ macro_rules! golden {
 }
 
 golden! {
-    r1_not_full_never_signalled "not-full-never-signalled" "R1";
+    r1_one_condition_for_both "one-condition-for-both" "R1";
     r3_drops_queued_tasks "drops-queued-tasks" "R3";
     r4_main_computes_inline "main-computes-inline" "R4";
     r6_results_matched_in_order "results-matched-in-order" "R6";

@@ -57,6 +57,9 @@ ops! {
     WaitFailed = 7, "OP_WAIT_FAILED";
     /// The time of a wait on a condition variable was over, and the mutex is still to be taken again; more: the mutex.
     WaitLate = 8, "OP_WAIT_LATE";
+    /// A wait on a condition variable that was told to end at once has freed the mutex, and is still to take it again; more: the
+    /// mutex.
+    WaitYielded = 9, "OP_WAIT_YIELDED";
     /// A mutex was initialised by call.
     MutexInit = 10, "OP_MUTEX_INIT";
     /// A mutex was destroyed.
@@ -81,6 +84,10 @@ ops! {
     CondSignal = 25, "OP_COND_SIGNAL";
     /// All waiters were signalled.
     CondBroadcast = 26, "OP_COND_BROADCAST";
+    /// About to signal all waiters.
+    CondBroadcasts = 27, "OP_COND_BROADCASTS";
+    /// One of several waiters was signalled, and the others are still to be.
+    CondRelayed = 28, "OP_COND_RELAYED";
     /// A semaphore was initialised.
     SemInit = 30, "OP_SEM_INIT";
     /// A semaphore was destroyed.
@@ -101,6 +108,8 @@ ops! {
     RwlockLocked = 43, "OP_RWLOCK_LOCKED";
     /// A read-write lock was released.
     RwlockUnlocked = 44, "OP_RWLOCK_UNLOCKED";
+    /// A barrier has let the thread go.
+    BarrierPassed = 50, "OP_BARRIER_PASSED";
 }
 
 impl Op {

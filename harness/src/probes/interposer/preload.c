@@ -32,6 +32,7 @@ enum marker_op {
     OP_DETACHED = 6,
     OP_WAIT_FAILED = 7,
     OP_WAIT_LATE = 8,
+    OP_WAIT_YIELDED = 9,
     OP_MUTEX_INIT = 10,
     OP_MUTEX_DESTROY = 11,
     OP_MUTEX_BLOCKED = 12,
@@ -44,6 +45,8 @@ enum marker_op {
     OP_COND_WOKEN = 24,
     OP_COND_SIGNAL = 25,
     OP_COND_BROADCAST = 26,
+    OP_COND_BROADCASTS = 27,
+    OP_COND_RELAYED = 28,
     OP_SEM_INIT = 30,
     OP_SEM_DESTROY = 31,
     OP_SEM_BLOCKED = 32,
@@ -54,6 +57,7 @@ enum marker_op {
     OP_RWLOCK_BLOCKED = 42,
     OP_RWLOCK_LOCKED = 43,
     OP_RWLOCK_UNLOCKED = 44,
+    OP_BARRIER_PASSED = 50,
 };
 
 /* Set on an operation that came through <threads.h>, which Helgrind does not see. */
@@ -68,7 +72,8 @@ enum marker_op {
 /*
  * What the tracer may say back. As the result of the marker before a wait on a condition variable: return at once, though
  * nobody has signalled; POSIX allows a wait to do so at any time. As the result of the marker after one that has ended:
- * let others have the mutex before this thread has it back, as happens where they are quicker.
+ * let others have the mutex before this thread has it back, as happens where they are quicker. As the result of the marker
+ * before a broadcast: how many waiters to wake one after the other, where all at once would run for the mutex.
  */
 #define SPURIOUS 1
 #define LATE 2
@@ -105,7 +110,7 @@ static inline long mark(long op, const volatile void *object, unsigned long more
     X(pthread_cond_signal) X(pthread_cond_broadcast)                                                                   \
     X(pthread_rwlock_init) X(pthread_rwlock_destroy) X(pthread_rwlock_rdlock) X(pthread_rwlock_tryrdlock)              \
     X(pthread_rwlock_wrlock) X(pthread_rwlock_trywrlock) X(pthread_rwlock_unlock)                                      \
-    X(pthread_spin_lock) X(pthread_spin_trylock) X(pthread_spin_unlock)                                                \
+    X(pthread_spin_lock) X(pthread_spin_trylock) X(pthread_spin_unlock) X(pthread_barrier_wait)                        \
     X(sem_init) X(sem_destroy) X(sem_wait) X(sem_trywait) X(sem_timedwait) X(sem_post)                                 \
     X(thrd_create) X(thrd_join) X(thrd_detach)                                                                         \
     X(mtx_init) X(mtx_destroy) X(mtx_lock) X(mtx_trylock) X(mtx_timedlock) X(mtx_unlock)                               \
@@ -358,17 +363,26 @@ EXPORT int mtx_unlock(mtx_t *mutex)
 
 /* ---- condition variables ---- */
 
-/* What a wait does that ends at once: the mutex is free for a moment, and held when it returns. */
-static int yield_mutex(pthread_mutex_t *mutex)
+/*
+ * What a wait does that ends at once: the mutex is free for a moment, and held when it returns. Whether somebody else had it
+ * meanwhile is for the tracer to say, at the marker, and not for the scheduler.
+ */
+static int yield_mutex(pthread_cond_t *cond, pthread_mutex_t *mutex, const void *caller)
 {
     int rc = real_pthread_mutex_unlock(mutex);
-    return rc == 0 ? real_pthread_mutex_lock(mutex) : rc;
+    if (rc != 0)
+        return rc;
+    mark(OP_WAIT_YIELDED, cond, (unsigned long)mutex, caller);
+    return real_pthread_mutex_lock(mutex);
 }
 
-static int yield_mtx(mtx_t *mutex)
+static int yield_mtx(cnd_t *cond, mtx_t *mutex, const void *caller)
 {
     int rc = real_mtx_unlock(mutex);
-    return rc == thrd_success ? real_mtx_lock(mutex) : rc;
+    if (rc != thrd_success)
+        return rc;
+    mark(OP_WAIT_YIELDED | C11, cond, (unsigned long)mutex, caller);
+    return real_mtx_lock(mutex);
 }
 
 /* As if this thread, whose wait has ended, did not have its mutex back yet: others may have it first. 0 if it cannot be so. */
@@ -438,7 +452,7 @@ EXPORT int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 {
     NEED(pthread_cond_wait);
     long told = mark(OP_COND_WAIT, cond, (unsigned long)mutex, CALLER);
-    int rc = told == SPURIOUS ? yield_mutex(mutex) : real_pthread_cond_wait(cond, mutex);
+    int rc = told == SPURIOUS ? yield_mutex(cond, mutex, CALLER) : real_pthread_cond_wait(cond, mutex);
     woken(cond, mutex, rc, CALLER);
     return rc;
 }
@@ -447,7 +461,7 @@ EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
 {
     NEED(pthread_cond_timedwait);
     long told = mark(OP_COND_TIMED_WAIT, cond, (unsigned long)mutex, CALLER);
-    int rc = told == SPURIOUS ? yield_mutex(mutex) : real_pthread_cond_timedwait(cond, mutex, until);
+    int rc = told == SPURIOUS ? yield_mutex(cond, mutex, CALLER) : real_pthread_cond_timedwait(cond, mutex, until);
     if (rc == ETIMEDOUT)
         time_over(cond, mutex, CALLER);
     woken(cond, mutex, rc, CALLER);
@@ -459,7 +473,7 @@ EXPORT int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
 {
     NEED(pthread_cond_clockwait);
     long told = mark(OP_COND_TIMED_WAIT, cond, (unsigned long)mutex, CALLER);
-    int rc = told == SPURIOUS ? yield_mutex(mutex) : real_pthread_cond_clockwait(cond, mutex, clock, until);
+    int rc = told == SPURIOUS ? yield_mutex(cond, mutex, CALLER) : real_pthread_cond_clockwait(cond, mutex, clock, until);
     if (rc == ETIMEDOUT)
         time_over(cond, mutex, CALLER);
     woken(cond, mutex, rc, CALLER);
@@ -477,6 +491,11 @@ EXPORT int pthread_cond_signal(pthread_cond_t *cond)
 EXPORT int pthread_cond_broadcast(pthread_cond_t *cond)
 {
     NEED(pthread_cond_broadcast);
+    NEED(pthread_cond_signal);
+    for (long waiting = mark(OP_COND_BROADCASTS, cond, 0, CALLER); waiting > 1; waiting--) {
+        real_pthread_cond_signal(cond);
+        mark(OP_COND_RELAYED, cond, 0, CALLER);
+    }
     int rc = real_pthread_cond_broadcast(cond);
     mark(OP_COND_BROADCAST, cond, 0, CALLER);
     return rc;
@@ -501,7 +520,7 @@ EXPORT int cnd_wait(cnd_t *cond, mtx_t *mutex)
 {
     NEED(cnd_wait);
     long told = mark(OP_COND_WAIT | C11, cond, (unsigned long)mutex, CALLER);
-    int rc = told == SPURIOUS ? yield_mtx(mutex) : real_cnd_wait(cond, mutex);
+    int rc = told == SPURIOUS ? yield_mtx(cond, mutex, CALLER) : real_cnd_wait(cond, mutex);
     woken_c11(cond, mutex, rc, CALLER);
     return rc;
 }
@@ -510,7 +529,7 @@ EXPORT int cnd_timedwait(cnd_t *restrict cond, mtx_t *restrict mutex, const stru
 {
     NEED(cnd_timedwait);
     long told = mark(OP_COND_TIMED_WAIT | C11, cond, (unsigned long)mutex, CALLER);
-    int rc = told == SPURIOUS ? yield_mtx(mutex) : real_cnd_timedwait(cond, mutex, until);
+    int rc = told == SPURIOUS ? yield_mtx(cond, mutex, CALLER) : real_cnd_timedwait(cond, mutex, until);
     if (rc == thrd_timedout)
         time_over_c11(cond, mutex, CALLER);
     woken_c11(cond, mutex, rc, CALLER);
@@ -528,6 +547,11 @@ EXPORT int cnd_signal(cnd_t *cond)
 EXPORT int cnd_broadcast(cnd_t *cond)
 {
     NEED(cnd_broadcast);
+    NEED(cnd_signal);
+    for (long waiting = mark(OP_COND_BROADCASTS | C11, cond, 0, CALLER); waiting > 1; waiting--) {
+        real_cnd_signal(cond);
+        mark(OP_COND_RELAYED | C11, cond, 0, CALLER);
+    }
     int rc = real_cnd_broadcast(cond);
     mark(OP_COND_BROADCAST | C11, cond, 0, CALLER);
     return rc;
@@ -708,5 +732,14 @@ EXPORT int pthread_spin_unlock(pthread_spinlock_t *lock)
     int rc = real_pthread_spin_unlock(lock);
     if (rc == 0)
         mark(OP_MUTEX_UNLOCKED, lock, 0, CALLER);
+    return rc;
+}
+
+/* Without this, those whom a barrier lets go together would run for the next lock. */
+EXPORT int pthread_barrier_wait(pthread_barrier_t *barrier)
+{
+    NEED(pthread_barrier_wait);
+    int rc = real_pthread_barrier_wait(barrier);
+    mark(OP_BARRIER_PASSED, barrier, 0, CALLER);
     return rc;
 }

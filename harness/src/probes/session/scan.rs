@@ -244,7 +244,7 @@ impl Session {
     }
 
     /// Whether all that the server has sent to clients who read has come to them.
-    fn all_received(&self) -> bool {
+    pub(super) fn all_received(&self) -> bool {
         self.clients.iter().filter(|(_, client)| client.is_reading() && client.link() == Link::Open).all(
             |(id, client)| {
                 self.server_side(id).is_none_or(|object| object.bytes_out == client.received().len() as u64)

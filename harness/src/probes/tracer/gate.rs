@@ -7,7 +7,7 @@ use super::{
     ledger::Kind,
     ptrace::{self, Resume},
     syscalls::Class,
-    thread::{Role, Thread},
+    thread::{Role, Thread, Waiting},
 };
 use crate::{
     error::HarnessError,
@@ -30,13 +30,19 @@ impl Place {
     /// thread does not notice, and turns there would only dilute those that matter.
     fn is_between_threads(&self) -> bool {
         match self {
-            Self::Marker(_) => true,
+            // What it announces is still to come.
+            Self::Marker(marker) => marker.op != Op::CondBroadcasts,
             Self::Entry(_, class, kind) | Self::Return(_, class, kind) => {
                 *class == Class::EpollWait
                     || matches!(class, Class::Receive | Class::Send)
                         && matches!(kind, Some(Kind::Eventfd | Kind::Pipe | Kind::Signalfd))
             }
         }
+    }
+
+    /// Whether the thread is in the middle of something that is one step for all others.
+    pub fn is_halfway(&self) -> bool {
+        matches!(self, Self::Marker(marker) if marker.op == Op::CondRelayed)
     }
 }
 
@@ -102,6 +108,15 @@ impl Tracer {
         };
         ptrace::resume(tid, parked.resume)?;
         Ok(given)
+    }
+
+    /// How many threads wait on this condition variable.
+    pub(super) fn waiters(&self, condition: u64) -> u64 {
+        let waits = |thread: &&Thread| {
+            let waiting = matches!(thread.waiting, Some(Waiting::Cond { cond, .. }) if cond == condition);
+            waiting && thread.parked.is_none()
+        };
+        self.alive().filter(waits).count() as u64
     }
 
     /// The thread has come to a stop that a turn may end at: whether it waits there for the next one.

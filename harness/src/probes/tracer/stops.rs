@@ -203,6 +203,9 @@ impl Tracer {
             // Where this cannot be said the thread goes on as usual.
             ptrace::answer(tid, LATE);
         }
+        if marker.op == Op::CondBroadcasts && self.gate_closed {
+            ptrace::answer(tid, self.waiters(marker.object));
+        }
         self.markers = true;
         let made_last = self.threads.get(&tid).and_then(|t| t.made_last);
         match marker.op {

@@ -171,7 +171,7 @@ impl Thread {
                 self.waiting = Some(Waiting::Cond { cond: object, mutex: more })
             }
             Op::MutexBlocked | Op::RwlockBlocked => self.waiting = Some(Waiting::Lock(object)),
-            Op::WaitLate => self.waiting = Some(Waiting::Lock(more)),
+            Op::WaitLate | Op::WaitYielded => self.waiting = Some(Waiting::Lock(more)),
             Op::SemBlocked => self.waiting = Some(Waiting::Sem(object)),
             Op::JoinBegin => self.waiting = Some(Waiting::Join(object)),
             Op::CondWoken | Op::SemTaken | Op::JoinEnd | Op::WaitFailed => self.waiting = None,

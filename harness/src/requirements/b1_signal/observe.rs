@@ -149,7 +149,9 @@ impl Handler {
 /// What POSIX does not allow in a handler, in words.
 fn forbidden(session: &Session, marker: &Marker) -> Option<String> {
     let what = match marker.op {
-        Op::Hello | Op::SemPosted | Op::WaitFailed | Op::WaitLate => return None,
+        Op::Hello | Op::SemPosted | Op::WaitFailed | Op::WaitLate | Op::WaitYielded => return None,
+        // What they announce follows.
+        Op::CondBroadcasts | Op::CondRelayed => return None,
         Op::MutexLocked | Op::MutexBlocked => "took a mutex",
         Op::RwlockLocked | Op::RwlockBlocked => "took a read-write lock",
         Op::CondSignal | Op::CondBroadcast => "signalled a condition variable",

@@ -122,12 +122,21 @@ impl Session {
             let parked = self.tracer.parked();
             // Looking at every thread is dear, and needless where the last turn can have woken nobody.
             let alone = last_tid.is_some_and(|tid| self.nobody_else_runs(tid, &parked));
+            // Or the goal would be seen a step sooner or later, and the next order be drawn from another length.
+            if !self.all_received() {
+                self.nap(super::wait::TICK)?;
+                continue;
+            }
             let rest = match alone {
                 true => None,
                 false => self.nobody_has_run(),
             };
             if !alone && rest.is_none() && !self.runs_for_long(&mut used) {
                 self.nap(super::wait::TICK)?;
+                continue;
+            }
+            if let Some((tid, ..)) = parked.iter().find(|(.., place)| place.is_halfway()) {
+                self.tracer.give_turn(*tid, Nudge::None)?;
                 continue;
             }
             let mut slots: Vec<Slot> = parked.iter().map(|(_, role, _)| slot(*role)).collect();

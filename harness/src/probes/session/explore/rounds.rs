@@ -31,7 +31,9 @@ impl Session {
         let Some(last) = self.orderly else { return Ok(false) };
         let parked = self.tracer.parked();
         let role = self.tracer.thread(last).map(|thread| thread.role);
-        let next = parked.iter().find(|(_, other, _)| Some(*other) > role).or(parked.first());
+        let halfway = parked.iter().find(|(.., place)| place.is_halfway());
+        let behind = || parked.iter().find(|(_, other, _)| Some(*other) > role);
+        let next = halfway.or_else(behind).or(parked.first());
         let Some((tid, ..)) = next.copied() else { return Ok(false) };
         let alone = self.nobody_else_runs(last, &parked);
         if !alone && self.nobody_has_run().is_none() {
@@ -55,14 +57,18 @@ impl Session {
         // What a thread waits for that has announced nothing is not known, nor who ends that wait.
         let known = others().all(|thread| thread.waiting.is_some() || thread.inside.is_some());
         let waits = |waiting: Waiting| others().any(|thread| thread.waiting == Some(waiting));
+        // Who was signalled may be waiting for the mutex by now.
+        let frees = |mutex| {
+            others().any(|thread| match thread.waiting {
+                Some(Waiting::Lock(lock)) => lock == mutex,
+                Some(Waiting::Cond { mutex: with, .. }) => with == mutex,
+                _ => false,
+            })
+        };
         let wakes = match place {
             Place::Marker(marker) => match marker.op {
-                // Who was signalled may be waiting for the mutex by now.
-                Op::MutexUnlocked | Op::RwlockUnlocked => others().any(|thread| match thread.waiting {
-                    Some(Waiting::Lock(lock)) => lock == marker.object,
-                    Some(Waiting::Cond { mutex, .. }) => mutex == marker.object,
-                    _ => false,
-                }),
+                Op::MutexUnlocked | Op::RwlockUnlocked => frees(marker.object),
+                Op::WaitYielded | Op::WaitLate => frees(marker.more),
                 Op::SemPosted => waits(Waiting::Sem(marker.object)),
                 Op::MutexLocked | Op::MutexBlocked | Op::CondWait | Op::CondWoken | Op::SemTaken => false,
                 op if op.makes_or_ends() => false,

@@ -5,8 +5,8 @@ use crate::{
     error::Trouble,
     probes::{
         clients::{ClientId, Link},
-        session::{Session, Setup},
-        tracer::Shorten,
+        session::{Session, Setup, Wait},
+        tracer::{Shorten, syscalls::Class},
     },
     requirements::{
         Context,
@@ -75,12 +75,47 @@ fn other(
     if seen.is_over() {
         return Ok(());
     }
-    let (got, end, stuck) = match session.ask(id, &good(3))? {
-        Ok(answer) => (Some(answer), Ended::Reached, String::new()),
-        Err(wait) => (None, Ended::from(&wait), stuck(&wait)),
-    };
-    seen.others.push(Other { meanwhile, got, end, stuck, sent_by: session.sent_by(id) });
+    let before = session.clients.get(id).answers();
+    session.clients.send(id, &good(3));
+    let wait = until_answered(session, &[id], before + 1)?;
+    let got = session.clients.get(id).lines().get(before).map(|line| line.to_vec());
+    let end = if got.is_some() { Ended::Reached } else { Ended::from(&wait) };
+    seen.others.push(Other { meanwhile, got, end, stuck: stuck(&wait), sent_by: session.sent_by(id) });
     Ok(())
+}
+
+/// Waits until each of these clients has so many answers, or no connection any more.
+///
+/// An answer may be missing that the server has not even tried to send: a wake-up was lost, which R4 and R6 force and judge.
+/// Here it would come to pass now and then, and have nothing to do with slow clients; so somebody else asks, which wakes
+/// the loop.
+fn until_answered(session: &mut Session, ids: &[ClientId], answers: usize) -> Result<Wait, Trouble> {
+    let lacks = |session: &Session, id: &ClientId| {
+        let client = session.clients.get(*id);
+        client.answers() < answers && client.link() == Link::Open
+    };
+    let nobody_lacks = |session: &mut Session| !ids.iter().any(|id| lacks(session, id));
+    let wait = session.until(ANSWER_DEADLINE, nobody_lacks)?;
+    let tried = ids.iter().any(|id| lacks(session, id) && was_sent_less_than_meant(session, *id));
+    if !matches!(wait, Wait::Stalled(_)) || tried {
+        return Ok(wait);
+    }
+    let somebody = session.connect()?;
+    let _ = session.ask(somebody, &good(3))?;
+    session.clients.close(somebody);
+    let again = session.until(ANSWER_DEADLINE, nobody_lacks)?;
+    Ok(if again.reached() { again } else { wait })
+}
+
+/// Whether the server's last send to a client took less than it was given.
+fn was_sent_less_than_meant(session: &Session, id: ClientId) -> bool {
+    let connection = session.tracer.ledger().connection(session.clients.get(id).port());
+    let mut sends = session.tracer.events().iter().rev().filter_map(|event| event.call());
+    let last = sends.find(|call| call.class == Class::Send && call.writes() == connection);
+    last.is_some_and(|call| match call.name {
+        "sendto" | "write" => call.result < call.args[2] as i64,
+        _ => call.result < 0,
+    })
 }
 
 fn deaf(
@@ -113,10 +148,7 @@ fn deaf(
     }
     session.clients.hear(deaf);
     let asked = session.clients.get(deaf).queued() / text.len();
-    let wait = session.until(ANSWER_DEADLINE, |session| {
-        let client = session.clients.get(deaf);
-        client.answers() >= asked || !matches!(client.link(), Link::Open)
-    })?;
+    let wait = until_answered(session, &[deaf], asked)?;
     // A line too many would come now.
     session.settle()?;
     let who = "the client that did not read for a time".to_owned();
@@ -157,10 +189,7 @@ fn sips(session: &mut Session, seen: &mut Observation, text: &[u8], answer: &[u8
     for asked in [1, SIPS] {
         session.clients.send(id, &text.repeat(asked));
         let asked = session.clients.get(id).queued() / text.len();
-        let wait = session.until(ANSWER_DEADLINE, |session| {
-            let client = session.clients.get(id);
-            client.answers() >= asked || client.link() != Link::Open
-        })?;
+        let wait = until_answered(session, &[id], asked)?;
         session.settle()?;
         let cut = match session.tracer.sends_cut() {
             0 => String::new(),
@@ -207,12 +236,7 @@ fn halves(
         let rest = if number % EVERY == 0 { text.len() - 1 } else { half };
         session.clients.send(*id, &text[rest..]);
     }
-    let wait = session.until(ANSWER_DEADLINE, |session| {
-        ids.iter().all(|id| {
-            let client = session.clients.get(*id);
-            client.answers() >= 1 || client.link() != Link::Open
-        })
-    })?;
+    let wait = until_answered(session, &ids, 1)?;
     session.settle()?;
     for (number, id) in ids.iter().enumerate() {
         let who = format!("client {} of the fifty that sent their line in two parts", number + 1);

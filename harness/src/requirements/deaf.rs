@@ -5,7 +5,6 @@ use crate::{
     probes::{
         clients::{ClientId, Link},
         session::{Session, Settled},
-        tracer::ledger::Kind,
     },
 };
 use nix::sys::socket::{setsockopt, sockopt};
@@ -76,9 +75,9 @@ pub fn ask_until_stuck(
 /// fills it is then kilobytes and not megabytes.
 fn shrink_send_buffer(session: &Session, id: ClientId) -> Result<(), Trouble> {
     let ledger = session.tracer.ledger();
-    let port = session.clients.get(id).port();
-    let fd = ledger.open().find(|(_, object)| ledger.object(*object).kind == Kind::Connection(Some(port)));
-    let Some(socket) = fd.and_then(|(fd, _)| session.tracer.borrow_fd(fd)) else { return Ok(()) };
+    let connection = ledger.connection(session.clients.get(id).port());
+    let fd = connection.and_then(|connection| ledger.descriptor_of(connection));
+    let Some(socket) = fd.and_then(|fd| session.tracer.borrow_fd(fd)) else { return Ok(()) };
     setsockopt(&socket, sockopt::SndBuf, &1)
         .map_err(|e| HarnessError::system("make the server's send buffer small", e))?;
     Ok(())

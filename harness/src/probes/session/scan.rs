@@ -222,7 +222,7 @@ impl Session {
     fn has_it_all(&self, client: &Client) -> bool {
         let ledger = self.tracer.ledger();
         let Some(id) = ledger.connection(client.port()) else { return false };
-        let Some((fd, _)) = ledger.open().find(|(_, object)| *object == id) else { return true };
+        let Some(fd) = ledger.descriptor_of(id) else { return true };
         let unread = self.tracer.borrow_fd(fd).map_or(0, unread);
         ledger.object(id).bytes_in as usize + unread >= client.sent()
             && client.has_sent_all()
@@ -235,8 +235,7 @@ impl Session {
         let ledger = self.tracer.ledger();
         let deaf = self.clients.iter().map(|(_, client)| client).filter(|client| client.is_deaf());
         let sockets = deaf.filter_map(|client| {
-            let id = ledger.connection(client.port())?;
-            let (fd, _) = ledger.open().find(|(_, object)| *object == id)?;
+            let fd = ledger.connection(client.port()).and_then(|id| ledger.descriptor_of(id))?;
             self.tracer.borrow_fd(fd)
         });
         let in_flight: Vec<usize> = sockets.map(unacknowledged).collect();

@@ -127,6 +127,11 @@ impl Ledger {
         self.ports.get(&client_port).copied()
     }
 
+    /// A descriptor that stands for this object, while it is open.
+    pub fn descriptor_of(&self, object: ObjectId) -> Option<i32> {
+        self.open().find(|(_, open)| *open == object).map(|(fd, _)| fd)
+    }
+
     /// A call is about to be made. Closing happens here: from now on the number may stand for something else, and the
     /// call that makes it so may come back before this one does.
     pub fn enter(&mut self, name: &str, args: &[u64; 6]) {

@@ -1,0 +1,224 @@
+//! The queues of the comparison. Each is bounded, hands over the same [`Task`], and is driven by the same code.
+
+use super::drive::{Sample, drive};
+use pool_server::{
+    config::PoolSize,
+    handoff::{Seat, Task, TaskQueue},
+};
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    iter,
+    sync::{Arc, Condvar, Mutex, PoisonError, mpsc::sync_channel},
+    time::Duration,
+};
+
+/// One queue of the comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The server's own, one `push` for each task, as the others are used.
+    PoolServer,
+    /// The server's own as the event loop uses it: [`BATCH`] tasks with one `push_all`, and `push` only where there is no room.
+    Batches,
+    /// The plain ring of lesson 01 in C: one mutex, two conditions, a signal for each task.
+    CRing,
+    /// The same ring in Rust, on the mutex and the conditions of the standard library.
+    StdRing,
+    /// `std::sync::mpsc::sync_channel`. It has one receiver: several consumers share it under a mutex.
+    SyncChannel,
+    /// `crossbeam_channel::bounded`.
+    Crossbeam,
+    /// `flume::bounded`.
+    Flume,
+}
+
+/// So many tasks the event loop finds in one turn.
+pub const BATCH: usize = 16;
+
+impl Kind {
+    /// All, in the order in which a round takes them.
+    pub const ALL: [Kind; 7] = [
+        Kind::PoolServer,
+        Kind::Batches,
+        Kind::CRing,
+        Kind::StdRing,
+        Kind::SyncChannel,
+        Kind::Crossbeam,
+        Kind::Flume,
+    ];
+
+    /// As tables and the command line call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::PoolServer => "pool_server",
+            Kind::Batches => "pool_server-batches",
+            Kind::CRing => "c-ring",
+            Kind::StdRing => "std-ring",
+            Kind::SyncChannel => "sync_channel",
+            Kind::Crossbeam => "crossbeam",
+            Kind::Flume => "flume",
+        }
+    }
+
+    /// The kind with this name.
+    pub fn named(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Measures this queue in this process.
+    ///
+    /// # Errors
+    ///
+    /// If it loses tasks, or if it is the ring in C, which is a program of its own.
+    pub fn measure(self, capacity: usize, consumers: usize, length: Duration) -> Result<Sample, String> {
+        match self {
+            Kind::PoolServer => pool_server(capacity, consumers, length),
+            Kind::Batches => batches(capacity, consumers, length),
+            Kind::CRing => Err("the ring in C is a program of its own".to_owned()),
+            Kind::StdRing => {
+                let ring = Arc::new(Ring::new(capacity));
+                let receivers = vec![ring.clone(); consumers];
+                drive(length, Closing(ring, Ring::close), |ring, task| ring.0.push(task), receivers, |ring| ring.pop())
+            }
+            Kind::SyncChannel => {
+                let (sender, receiver) = sync_channel(capacity);
+                // A consumer takes its task within the mutex: the others wait for the mutex, not for the channel.
+                let receivers = vec![Arc::new(Mutex::new(receiver)); consumers];
+                drive(length, sender, |s, task| drop(s.send(task)), receivers, |r| unpoisoned(r.lock()).recv().ok())
+            }
+            Kind::Crossbeam => {
+                let (sender, receiver) = crossbeam_channel::bounded(capacity);
+                let receivers = vec![receiver; consumers];
+                drive(length, sender, |s, task| drop(s.send(task)), receivers, |r| r.recv().ok())
+            }
+            Kind::Flume => {
+                let (sender, receiver) = flume::bounded(capacity);
+                let receivers = vec![receiver; consumers];
+                drive(length, sender, |s, task| drop(s.send(task)), receivers, |r| r.recv().ok())
+            }
+        }
+    }
+}
+
+/// Closes a queue when the producer drops it, as a channel does.
+struct Closing<Queue>(Arc<Queue>, fn(&Queue));
+
+impl<Queue> Drop for Closing<Queue> {
+    fn drop(&mut self) {
+        (self.1)(&self.0);
+    }
+}
+
+/// The queue, and each consumer's way to it: the queue and a seat.
+fn employed(capacity: usize, consumers: usize) -> (Closing<TaskQueue>, Vec<(Arc<TaskQueue>, Seat)>) {
+    let queue = Arc::new(TaskQueue::new(capacity, PoolSize { min: consumers, max: consumers }));
+    let seats = iter::from_fn(|| queue.employ()).map(|seat| (queue.clone(), seat)).collect();
+    (Closing(queue, TaskQueue::close), seats)
+}
+
+fn pop((queue, seat): &(Arc<TaskQueue>, Seat)) -> Option<Task> {
+    queue.pop(*seat).map(|taken| taken.task)
+}
+
+fn pool_server(capacity: usize, consumers: usize, length: Duration) -> Result<Sample, String> {
+    let (sender, receivers) = employed(capacity, consumers);
+    drive(length, sender, |sender, task| drop(sender.0.push(task)), receivers, pop)
+}
+
+fn batches(capacity: usize, consumers: usize, length: Duration) -> Result<Sample, String> {
+    let (queue, receivers) = employed(capacity, consumers);
+    let sender = Batching { batch: RefCell::new(Vec::with_capacity(BATCH)), queue };
+    drive(length, sender, Batching::push, receivers, pop)
+}
+
+/// Gathers tasks as a turn of the event loop does.
+struct Batching {
+    batch: RefCell<Vec<Task>>,
+    queue: Closing<TaskQueue>,
+}
+
+impl Batching {
+    fn push(&self, task: Task) {
+        let mut batch = self.batch.borrow_mut();
+        batch.push(task);
+        if batch.len() == BATCH {
+            self.hand_over(&mut batch);
+        }
+    }
+
+    fn hand_over(&self, batch: &mut Vec<Task>) {
+        self.queue.0.push_all(batch);
+        // The event loop would leave these in their sockets, and sleep until a worker rings.
+        batch.drain(..).for_each(|task| drop(self.queue.0.push(task)));
+    }
+}
+
+impl Drop for Batching {
+    fn drop(&mut self) {
+        self.hand_over(&mut self.batch.take());
+    }
+}
+
+/// The plain ring of lesson 01, line by line, on the standard library.
+struct Ring {
+    state: Mutex<RingState>,
+    not_empty: Condvar,
+    not_full: Condvar,
+    capacity: usize,
+}
+
+struct RingState {
+    tasks: VecDeque<Task>,
+    closed: bool,
+}
+
+impl Ring {
+    fn new(capacity: usize) -> Ring {
+        let state = Mutex::new(RingState { tasks: VecDeque::with_capacity(capacity), closed: false });
+        Ring { state, not_empty: Condvar::new(), not_full: Condvar::new(), capacity }
+    }
+
+    fn push(&self, task: Task) {
+        let full = |state: &mut RingState| state.tasks.len() == self.capacity && !state.closed;
+        let mut state = unpoisoned(self.not_full.wait_while(unpoisoned(self.state.lock()), full));
+        if !state.closed {
+            state.tasks.push_back(task);
+            self.not_empty.notify_one();
+        }
+    }
+
+    fn pop(&self) -> Option<Task> {
+        let empty = |state: &mut RingState| state.tasks.is_empty() && !state.closed;
+        let mut state = unpoisoned(self.not_empty.wait_while(unpoisoned(self.state.lock()), empty));
+        let task = state.tasks.pop_front()?;
+        self.not_full.notify_one();
+        Some(task)
+    }
+
+    fn close(&self) {
+        unpoisoned(self.state.lock()).closed = true;
+        self.not_empty.notify_all();
+        self.not_full.notify_all();
+    }
+}
+
+/// The guard, whatever happened: a consumer that panics ends the measurement anyway.
+fn unpoisoned<Guard>(result: Result<Guard, PoisonError<Guard>>) -> Guard {
+    result.unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_queue_hands_over_every_task_once() {
+        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::CRing) {
+            for (capacity, consumers) in [(1, 1), (3, 1), (2, 4), (64, 4)] {
+                let sample = kind.measure(capacity, consumers, Duration::from_millis(2));
+                assert!(sample.is_ok(), "{}: {sample:?}", kind.name());
+            }
+            assert_eq!(Kind::named(kind.name()), Some(kind));
+        }
+    }
+}

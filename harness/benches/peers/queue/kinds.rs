@@ -1,28 +1,27 @@
 //! The queues of the comparison. Each is bounded, hands over the same [`Task`], and is driven by the same code.
 
-use super::drive::{Sample, drive};
-use pool_server::{
-    config::PoolSize,
-    handoff::{Seat, Task, TaskQueue},
-};
-use std::{
-    cell::RefCell,
-    collections::VecDeque,
-    iter,
-    sync::{Arc, Condvar, Mutex, PoisonError, mpsc::sync_channel},
-    time::Duration,
-};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::iter;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use pool_server::config::PoolSize;
+use pool_server::handoff::{Seat, Task, TaskQueue};
+
+use crate::drive::{Figures, drive};
 
 /// One queue of the comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
     /// The server's own, one `push` for each task, as the others are used.
     PoolServer,
     /// The server's own as the event loop uses it: [`BATCH`] tasks with one `push_all`, and `push` only where there is no room.
     Batches,
-    /// The plain ring of lesson 01 in C: one mutex, two conditions, a signal for each task.
-    CRing,
-    /// The same ring in Rust, on the mutex and the conditions of the standard library.
+    /// The plain ring of lesson 01, in Rust: one mutex, two conditions, a signal for each task; on the mutex and the conditions of the standard library.
     StdRing,
     /// `std::sync::mpsc::sync_channel`. It has one receiver: several consumers share it under a mutex.
     SyncChannel,
@@ -36,45 +35,11 @@ pub enum Kind {
 pub const BATCH: usize = 16;
 
 impl Kind {
-    /// All, in the order in which a round takes them.
-    pub const ALL: [Kind; 7] = [
-        Kind::PoolServer,
-        Kind::Batches,
-        Kind::CRing,
-        Kind::StdRing,
-        Kind::SyncChannel,
-        Kind::Crossbeam,
-        Kind::Flume,
-    ];
-
-    /// As tables and the command line call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::PoolServer => "pool_server",
-            Kind::Batches => "pool_server-batches",
-            Kind::CRing => "c-ring",
-            Kind::StdRing => "std-ring",
-            Kind::SyncChannel => "sync_channel",
-            Kind::Crossbeam => "crossbeam",
-            Kind::Flume => "flume",
-        }
-    }
-
-    /// The kind with this name.
-    pub fn named(name: &str) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-
-    /// Measures this queue in this process.
-    ///
-    /// # Errors
-    ///
-    /// If it loses tasks, or if it is the ring in C, which is a program of its own.
-    pub fn measure(self, capacity: usize, consumers: usize, length: Duration) -> Result<Sample, String> {
+    /// Measures this queue in this process. Fails if it loses tasks.
+    pub fn measure(self, capacity: usize, consumers: usize, length: Duration) -> Result<Figures> {
         match self {
             Kind::PoolServer => pool_server(capacity, consumers, length),
             Kind::Batches => batches(capacity, consumers, length),
-            Kind::CRing => Err("the ring in C is a program of its own".to_owned()),
             Kind::StdRing => {
                 let ring = Arc::new(Ring::new(capacity));
                 let receivers = vec![ring.clone(); consumers];
@@ -120,12 +85,12 @@ fn pop((queue, seat): &(Arc<TaskQueue>, Seat)) -> Option<Task> {
     queue.pop(*seat).map(|taken| taken.task)
 }
 
-fn pool_server(capacity: usize, consumers: usize, length: Duration) -> Result<Sample, String> {
+fn pool_server(capacity: usize, consumers: usize, length: Duration) -> Result<Figures> {
     let (sender, receivers) = employed(capacity, consumers);
     drive(length, sender, |sender, task| drop(sender.0.push(task)), receivers, pop)
 }
 
-fn batches(capacity: usize, consumers: usize, length: Duration) -> Result<Sample, String> {
+fn batches(capacity: usize, consumers: usize, length: Duration) -> Result<Figures> {
     let (queue, receivers) = employed(capacity, consumers);
     let sender = Batching { batch: RefCell::new(Vec::with_capacity(BATCH)), queue };
     drive(length, sender, Batching::push, receivers, pop)
@@ -213,12 +178,11 @@ mod tests {
 
     #[test]
     fn every_queue_hands_over_every_task_once() {
-        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::CRing) {
+        for kind in Kind::value_variants() {
             for (capacity, consumers) in [(1, 1), (3, 1), (2, 4), (64, 4)] {
-                let sample = kind.measure(capacity, consumers, Duration::from_millis(2));
-                assert!(sample.is_ok(), "{}: {sample:?}", kind.name());
+                let figures = kind.measure(capacity, consumers, Duration::from_millis(2));
+                assert!(figures.is_ok(), "{kind:?}: {figures:?}");
             }
-            assert_eq!(Kind::named(kind.name()), Some(kind));
         }
     }
 }

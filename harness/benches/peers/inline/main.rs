@@ -1,0 +1,2 @@
+//! The limit for tiny tasks.
+fn main() {}

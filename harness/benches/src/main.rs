@@ -1,0 +1,65 @@
+//! `make bench`: pool_server against its peers and the limit.
+//!
+//! Each section measures one thing and adds text and tables to the report. A new section is one line in [`SECTIONS`].
+
+mod cli;
+mod context;
+mod machine;
+mod report;
+mod stats;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use context::Context;
+use report::Report;
+
+/// One part of the report.
+pub struct Section {
+    /// The word for `--only`.
+    pub name: &'static str,
+    /// One line: what is measured.
+    pub about: &'static str,
+    /// Measures, and adds what was found to the report. An error ends this section only.
+    pub run: fn(&Context, &mut Report) -> anyhow::Result<()>,
+}
+
+/// All sections, in the order of the output.
+pub const SECTIONS: &[Section] = &[];
+
+fn main() -> ExitCode {
+    let options = cli::Options::parse();
+    if options.list {
+        for section in SECTIONS {
+            anstream::println!("{:<10} {}", section.name, section.about);
+        }
+        return ExitCode::SUCCESS;
+    }
+    match run(options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            report::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the chosen sections. False if one of them could not measure.
+fn run(options: cli::Options) -> anyhow::Result<bool> {
+    let context = Context::new(options)?;
+    let mut report = Report::new(&context)?;
+    let mut all_measured = true;
+    for section in SECTIONS.iter().filter(|section| context.options.wants(section.name)) {
+        report.begin(section.name, section.about);
+        if let Err(error) = (section.run)(&context, &mut report) {
+            all_measured = false;
+            report.failed(&error);
+        }
+        report.save()?;
+    }
+    report.finish()?;
+    Ok(all_measured)
+}

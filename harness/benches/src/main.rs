@@ -4,7 +4,9 @@
 
 mod cli;
 mod context;
+mod judging;
 mod machine;
+mod queues;
 mod report;
 mod stats;
 mod table;
@@ -27,7 +29,10 @@ pub struct Section {
 }
 
 /// All sections, in the order of the output.
-pub const SECTIONS: &[Section] = &[];
+pub const SECTIONS: &[Section] = &[
+    Section { name: "queues", about: "The queue by itself", run: queues::run },
+    Section { name: "judging", about: "How long a verdict takes", run: judging::run },
+];
 
 fn main() -> ExitCode {
     let options = cli::Options::parse();

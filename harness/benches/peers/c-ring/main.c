@@ -1,10 +1,10 @@
 /*
  * Drives the queue of lesson 01 for the benchmark: one producer, some consumers, tasks that cost nothing.
  *
- *     ring CAPACITY CONSUMERS MILLISECONDS
+ *     ring CAPACITY CONSUMERS MILLISECONDS PAUSE
  *
- * prints one line, the same that the other queues print: operations, nanoseconds, nanoseconds of CPU time, context switches.
- * It exits with status 1 if a number was lost or came twice.
+ * PAUSE: so many microseconds the producer sleeps before each task; 0: it never does. Prints one line, the same that the other queues print: operations, nanoseconds, nanoseconds of CPU time, context switches.
+ * Exits with status 1 if a number was lost or came twice.
  */
 #include "task_queue.h"
 
@@ -66,10 +66,11 @@ static void must(bool holds, const char *what)
 
 int main(int argc, char **argv)
 {
-    must(argc == 4, "usage: ring CAPACITY CONSUMERS MILLISECONDS");
+    must(argc == 5, "usage: ring CAPACITY CONSUMERS MILLISECONDS PAUSE");
     size_t capacity = strtoul(argv[1], NULL, 10);
     size_t consumers = strtoul(argv[2], NULL, 10);
     int64_t length = strtoll(argv[3], NULL, 10) * 1000000;
+    struct timespec pause = {.tv_nsec = strtol(argv[4], NULL, 10) * 1000};
 
     struct consumer *all = calloc(consumers, sizeof *all);
     must(all != NULL && task_queue_init(&queue, capacity), "no memory");
@@ -82,7 +83,9 @@ int main(int argc, char **argv)
     int64_t cpu_before = now(CLOCK_PROCESS_CPUTIME_ID), before = now(CLOCK_MONOTONIC);
     uint64_t number = 0, sum = 0;
     do {
-        for (int i = 0; i < LOOKS_AT_THE_CLOCK_EVERY; i++) {
+        if (pause.tv_nsec > 0)
+            nanosleep(&pause, NULL);
+        for (int i = 0; i < (pause.tv_nsec > 0 ? 1 : LOOKS_AT_THE_CLOCK_EVERY); i++) {
             number++; /* from 1: a task is never NULL */
             sum += number;
             task_queue_push(&queue, (void *)(uintptr_t)number);

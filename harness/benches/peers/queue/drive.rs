@@ -31,10 +31,19 @@ pub fn task(number: u64) -> Task {
     Task { ticket: Ticket { connection: ConnectionId(0), sequence: number }, text: Vec::new() }
 }
 
-/// Pushes tasks for `length`, drops `sender` (which must close the queue), and waits until the consumers, one for each of
+/// How the producer works.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// For so long.
+    pub length: Duration,
+    /// So long it sleeps before each task; zero: it never does, and tasks come as fast as they can.
+    pub pause: Duration,
+}
+
+/// Pushes tasks at this pace, drops `sender` (which must close the queue), and waits until the consumers, one for each of
 /// `receivers`, have taken everything. Fails if a task was lost or came twice: such a queue is not measured.
 pub fn drive<Sender, Receiver: Send>(
-    length: Duration,
+    pace: Pace,
     sender: Sender,
     push: impl Fn(&Sender, Task),
     receivers: Vec<Receiver>,
@@ -57,8 +66,12 @@ pub fn drive<Sender, Receiver: Send>(
         start.wait();
         let (switches, cpu, begin) = (switches()?, cpu()?, Instant::now());
         let mut pushed = Seen::default();
-        while begin.elapsed() < length {
-            for _ in 0..LOOKS_AT_THE_CLOCK_EVERY {
+        while begin.elapsed() < pace.length {
+            let pauses = !pace.pause.is_zero();
+            if pauses {
+                thread::sleep(pace.pause);
+            }
+            for _ in 0..if pauses { 1 } else { LOOKS_AT_THE_CLOCK_EVERY } {
                 let number = pushed.count + 1;
                 pushed.note(number);
                 push(&sender, task(number));
@@ -120,7 +133,8 @@ mod tests {
                     sender.send(task).unwrap();
                 }
             };
-            drive(Duration::from_millis(1), sender, push, receivers, |r| r.lock().unwrap().recv().ok())
+            let pace = Pace { length: Duration::from_millis(1), pause: Duration::ZERO };
+            drive(pace, sender, push, receivers, |r| r.lock().unwrap().recv().ok())
         };
         let figures = measured(false).unwrap();
         assert_eq!(figures.to_string().split(' ').count(), 4);

@@ -5,14 +5,13 @@ use std::collections::VecDeque;
 use std::iter;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::Result;
 use clap::ValueEnum;
 use pool_server::config::PoolSize;
 use pool_server::handoff::{Seat, Task, TaskQueue};
 
-use crate::drive::{Figures, drive};
+use crate::drive::{Figures, Pace, drive};
 
 /// One queue of the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,30 +35,30 @@ pub const BATCH: usize = 16;
 
 impl Kind {
     /// Measures this queue in this process. Fails if it loses tasks.
-    pub fn measure(self, capacity: usize, consumers: usize, length: Duration) -> Result<Figures> {
+    pub fn measure(self, capacity: usize, consumers: usize, pace: Pace) -> Result<Figures> {
         match self {
-            Kind::PoolServer => pool_server(capacity, consumers, length),
-            Kind::Batches => batches(capacity, consumers, length),
+            Kind::PoolServer => pool_server(capacity, consumers, pace),
+            Kind::Batches => batches(capacity, consumers, pace),
             Kind::StdRing => {
                 let ring = Arc::new(Ring::new(capacity));
                 let receivers = vec![ring.clone(); consumers];
-                drive(length, Closing(ring, Ring::close), |ring, task| ring.0.push(task), receivers, |ring| ring.pop())
+                drive(pace, Closing(ring, Ring::close), |ring, task| ring.0.push(task), receivers, |ring| ring.pop())
             }
             Kind::SyncChannel => {
                 let (sender, receiver) = sync_channel(capacity);
                 // A consumer takes its task within the mutex: the others wait for the mutex, not for the channel.
                 let receivers = vec![Arc::new(Mutex::new(receiver)); consumers];
-                drive(length, sender, |s, task| drop(s.send(task)), receivers, |r| unpoisoned(r.lock()).recv().ok())
+                drive(pace, sender, |s, task| drop(s.send(task)), receivers, |r| unpoisoned(r.lock()).recv().ok())
             }
             Kind::Crossbeam => {
                 let (sender, receiver) = crossbeam_channel::bounded(capacity);
                 let receivers = vec![receiver; consumers];
-                drive(length, sender, |s, task| drop(s.send(task)), receivers, |r| r.recv().ok())
+                drive(pace, sender, |s, task| drop(s.send(task)), receivers, |r| r.recv().ok())
             }
             Kind::Flume => {
                 let (sender, receiver) = flume::bounded(capacity);
                 let receivers = vec![receiver; consumers];
-                drive(length, sender, |s, task| drop(s.send(task)), receivers, |r| r.recv().ok())
+                drive(pace, sender, |s, task| drop(s.send(task)), receivers, |r| r.recv().ok())
             }
         }
     }
@@ -85,15 +84,15 @@ fn pop((queue, seat): &(Arc<TaskQueue>, Seat)) -> Option<Task> {
     queue.pop(*seat).map(|taken| taken.task)
 }
 
-fn pool_server(capacity: usize, consumers: usize, length: Duration) -> Result<Figures> {
+fn pool_server(capacity: usize, consumers: usize, pace: Pace) -> Result<Figures> {
     let (sender, receivers) = employed(capacity, consumers);
-    drive(length, sender, |sender, task| drop(sender.0.push(task)), receivers, pop)
+    drive(pace, sender, |sender, task| drop(sender.0.push(task)), receivers, pop)
 }
 
-fn batches(capacity: usize, consumers: usize, length: Duration) -> Result<Figures> {
+fn batches(capacity: usize, consumers: usize, pace: Pace) -> Result<Figures> {
     let (queue, receivers) = employed(capacity, consumers);
     let sender = Batching { batch: RefCell::new(Vec::with_capacity(BATCH)), queue };
-    drive(length, sender, Batching::push, receivers, pop)
+    drive(pace, sender, Batching::push, receivers, pop)
 }
 
 /// Gathers tasks as a turn of the event loop does.
@@ -175,12 +174,14 @@ fn unpoisoned<Guard>(result: Result<Guard, PoisonError<Guard>>) -> Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn every_queue_hands_over_every_task_once() {
         for kind in Kind::value_variants() {
-            for (capacity, consumers) in [(1, 1), (3, 1), (2, 4), (64, 4)] {
-                let figures = kind.measure(capacity, consumers, Duration::from_millis(2));
+            for (capacity, consumers, pause) in [(1, 1, 0), (3, 1, 0), (2, 4, 0), (64, 4, 0), (64, 4, 100)] {
+                let pace = Pace { length: Duration::from_millis(2), pause: Duration::from_micros(pause) };
+                let figures = kind.measure(capacity, consumers, pace);
                 assert!(figures.is_ok(), "{kind:?}: {figures:?}");
             }
         }

@@ -1,4 +1,4 @@
-//! `queue KIND CAPACITY CONSUMERS MILLISECONDS` measures one bounded queue, in a process of its own, so that what the kernel
+//! `queue KIND CAPACITY CONSUMERS MILLISECONDS PAUSE` measures one bounded queue, in a process of its own, so that what the kernel
 //! counts for the process belongs to that queue alone.
 //!
 //! It prints one line: operations, nanoseconds, nanoseconds of CPU time, context switches.
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use drive::Pace;
 use kinds::Kind;
 
 /// What is to be measured.
@@ -23,10 +24,14 @@ struct Arguments {
     consumers: usize,
     /// For how long
     milliseconds: u64,
+    /// So many microseconds the producer sleeps before each task
+    #[arg(default_value_t = 0)]
+    pause: u64,
 }
 
 fn main() -> anyhow::Result<()> {
-    let Arguments { kind, capacity, consumers, milliseconds } = Arguments::parse();
-    println!("{}", kind.measure(capacity, consumers, Duration::from_millis(milliseconds))?);
+    let Arguments { kind, capacity, consumers, milliseconds, pause } = Arguments::parse();
+    let pace = Pace { length: Duration::from_millis(milliseconds), pause: Duration::from_micros(pause) };
+    println!("{}", kind.measure(capacity, consumers, pace)?);
     Ok(())
 }

@@ -2,12 +2,22 @@
 //!
 //! Each section measures one thing and adds text and tables to the report. A new section is one line in [`SECTIONS`].
 
+// What every section uses.
+mod children;
 mod cli;
 mod context;
 mod machine;
+mod plot;
 mod report;
 mod stats;
 mod table;
+// Servers under load.
+mod kernel;
+mod load;
+mod measure;
+mod servers;
+// What is measured.
+mod sections;
 
 use std::process::ExitCode;
 
@@ -27,9 +37,14 @@ pub struct Section {
 }
 
 /// All sections, in the order of the output.
-pub const SECTIONS: &[Section] = &[];
+pub const SECTIONS: &[Section] = &[sections::COUNTS, sections::SERVERS, sections::IDLE, sections::GROWTH];
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.get(1).is_some_and(|first| first == children::TRAMPOLINE) {
+        children::become_another(&arguments[2..]).unwrap_or_else(|error| report::complain(&error));
+        return ExitCode::FAILURE;
+    }
     let options = cli::Options::parse();
     if options.list {
         for section in SECTIONS {
@@ -49,6 +64,7 @@ fn main() -> ExitCode {
 
 /// Runs the chosen sections. False if one of them could not measure.
 fn run(options: cli::Options) -> anyhow::Result<bool> {
+    children::end_on_interrupt()?;
     let context = Context::new(options)?;
     let mut report = Report::new(&context)?;
     let mut all_measured = true;

@@ -2,14 +2,24 @@
 //!
 //! Each section measures one thing and adds text and tables to the report. A new section is one line in [`SECTIONS`].
 
+// What every section uses.
+mod children;
 mod cli;
 mod context;
-mod judging;
 mod machine;
-mod queues;
+mod plot;
 mod report;
 mod stats;
 mod table;
+// Servers under load.
+mod kernel;
+mod load;
+mod measure;
+mod servers;
+// What is measured.
+mod sections;
+mod queues;
+mod judging;
 
 use std::process::ExitCode;
 
@@ -30,11 +40,20 @@ pub struct Section {
 
 /// All sections, in the order of the output.
 pub const SECTIONS: &[Section] = &[
-    Section { name: "queues", about: "The queue by itself", run: queues::run },
-    Section { name: "judging", about: "How long a verdict takes", run: judging::run },
+    sections::COUNTS,
+    sections::SERVERS,
+    sections::IDLE,
+    sections::GROWTH,
+    queues::SECTION,
+    judging::SECTION,
 ];
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.get(1).is_some_and(|first| first == children::TRAMPOLINE) {
+        children::become_another(&arguments[2..]).unwrap_or_else(|error| report::complain(&error));
+        return ExitCode::FAILURE;
+    }
     let options = cli::Options::parse();
     if options.list {
         for section in SECTIONS {
@@ -54,6 +73,7 @@ fn main() -> ExitCode {
 
 /// Runs the chosen sections. False if one of them could not measure.
 fn run(options: cli::Options) -> anyhow::Result<bool> {
+    children::end_on_interrupt()?;
     let context = Context::new(options)?;
     let mut report = Report::new(&context)?;
     let mut all_measured = true;

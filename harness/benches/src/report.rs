@@ -10,10 +10,30 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::context::Context;
+use crate::stats::Summary;
 use crate::table::Table;
 
 const BOLD: Style = Style::new().bold();
 const FAULT: Style = AnsiColor::Red.on_default().bold();
+
+/// What a goal asks for.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// Not more.
+    AtMost(f64),
+    /// Not less.
+    AtLeast(f64),
+}
+
+/// One line of the table of goals.
+#[derive(Clone, Debug, Serialize)]
+struct Goal {
+    what: String,
+    limit: Limit,
+    measured: Option<Summary>,
+    disturbed: bool,
+}
 
 /// Everything that was found so far.
 pub struct Report {
@@ -21,6 +41,7 @@ pub struct Report {
     markdown: String,
     raw: Map<String, Value>,
     section: &'static str,
+    goals: Vec<Goal>,
 }
 
 impl Report {
@@ -29,7 +50,7 @@ impl Report {
         let mut raw = Map::new();
         raw.insert("machine".to_owned(), serde_json::to_value(&context.machine)?);
         let folder = context.in_results("");
-        let mut report = Report { folder, markdown: String::new(), raw, section: "" };
+        let mut report = Report { folder, markdown: String::new(), raw, section: "", goals: Vec::new() };
         report.text(&context.machine.words());
         Ok(report)
     }
@@ -72,6 +93,18 @@ impl Report {
         Ok(())
     }
 
+    /// Notes what was measured for a goal; the table of goals comes at the end. `disturbed`: others took more of the
+    /// machine than they should.
+    pub fn goal(
+        &mut self,
+        what: impl Into<String>,
+        limit: Limit,
+        measured: Option<Summary>,
+        disturbed: bool,
+    ) {
+        self.goals.push(Goal { what: what.into(), limit, measured, disturbed });
+    }
+
     /// Writes a plot next to the report, and names it there.
     pub fn plot(&mut self, file: &str, svg: &str) -> Result<()> {
         let path = self.folder.join(file);
@@ -98,12 +131,36 @@ impl Report {
     }
 
     /// Writes everything and says where it is.
-    pub fn finish(&self) -> Result<()> {
+    pub fn finish(&mut self) -> Result<()> {
+        if !self.goals.is_empty() {
+            self.begin("goals", "Goals");
+            let table = goals_table(&self.goals);
+            self.table(&table);
+            self.raw.insert("goals".to_owned(), serde_json::to_value(&self.goals)?);
+        }
         self.save()?;
         let folder = self.folder.display();
         anstream::println!("\n  tables: {folder}bench.md    all rounds: {folder}bench.json");
         Ok(())
     }
+}
+
+fn goals_table(goals: &[Goal]) -> Table {
+    let mut table = Table::new(["what", "goal", "measured", "met"]);
+    for Goal { what, limit, measured, disturbed } in goals {
+        let (words, is_met): (_, fn(f64, f64) -> bool) = match limit {
+            Limit::AtMost(_) => ("at most", |value, limit| value <= limit),
+            Limit::AtLeast(_) => ("at least", |value, limit| value >= limit),
+        };
+        let (Limit::AtMost(limit) | Limit::AtLeast(limit)) = *limit;
+        let mark = if *disturbed { "~" } else { "" };
+        let (value, met) = match measured {
+            Some(it) => (format!("{mark}{it:.2}"), if is_met(it.median, limit) { "yes" } else { "no" }),
+            None => ("-".to_owned(), "-"),
+        };
+        table.row([what.clone(), format!("{words} {limit:.2}"), value, met.to_owned()]);
+    }
+    table
 }
 
 /// Says on stderr what went wrong.

@@ -1,6 +1,7 @@
 #!/bin/bash
 #
-# checks.sh FOLDER: R1 to R8 of quest 07, as far as a shell can look. FOLDER holds C sources.
+# checks.sh FOLDER [FILE]: R1 to R8 of quest 07, as far as a shell can look. FOLDER holds C sources; the verdicts go to
+# FILE, or to standard output.
 #
 # Written for comparison: this is what one would write without the harness. It takes what a shell has (bash, coreutils,
 # /proc, strace, valgrind), and where no event can be seen from outside it sleeps, because nothing else is left: until
@@ -10,8 +11,13 @@ set -u
 export LC_ALL=C
 ulimit -c 0
 
-(($# == 1)) && [[ -d $1 ]] || { echo "usage: ${0##*/} FOLDER" >&2; exit 2; }
+(($# == 1 || $# == 2)) && [[ -d $1 ]] || { echo "usage: ${0##*/} FOLDER [FILE]" >&2; exit 2; }
 sources=$1
+(($# == 2)) && exec >"$2"
+
+# With this, nothing outlives this script, not even if it is killed.
+bound=(setpriv --pdeathsig KILL)
+"${bound[@]}" true 2>/dev/null || bound=()
 
 # How long "by then it will have happened" is. Less fails on a busy machine.
 readonly MOMENT=0.5 MOMENT_MS=500
@@ -39,7 +45,7 @@ launch() { # WORKERS CAPACITY [COMMAND...]: starts the server, below COMMAND if 
 }
 
 again() { # the same, on the port of the last one
-    "${@:3}" "$work/pool_server" "$port" "$1" "$2" >/dev/null 2>&1 &
+    "${bound[@]}" "${@:3}" "${bound[@]}" "$work/pool_server" "$port" "$1" "$2" >/dev/null 2>&1 &
     pid=$!
     for _ in {1..300}; do
         (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && return
@@ -173,7 +179,7 @@ R3() {
     stop || { why="exit status $?"; return 1; }
     launch 2 64 || return 1 # a client that asks and asks, and does not read
     connect 1
-    { yes "$(good 900)" | head -n 20000 >&"${fds[0]}"; } 2>/dev/null &
+    "${bound[@]}" yes "$(good 900)" >&"${fds[0]}" 2>/dev/null &
     local deaf=$!
     moment
     moment

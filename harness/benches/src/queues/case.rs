@@ -112,6 +112,11 @@ impl Case {
         format!("1-to-{}-capacity-{}-{cores}-cores-pause-{}", self.consumers, self.capacity, self.pause)
     }
 
+    /// Whether this queue is measured here. Where tasks are rare, gathering 16 of them is another thing.
+    pub fn has(&self, queue: Queue) -> bool {
+        self.pause == 0 || queue != Queue::Batches
+    }
+
     /// How many times the throughput of this queue the server's shall have; `None`: no goal was set.
     pub fn goal(&self, queue: Queue) -> Option<f64> {
         match (queue, self.consumers) {

@@ -1,16 +1,16 @@
 //! Runs the processes that measure one queue each.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::{Pid, getpid};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::case::{Case, Cores, Queue};
 use super::sample::Sample;
+use crate::children::TRAMPOLINE;
 use crate::context::Context;
 use crate::machine::BusyMoment;
 
@@ -20,6 +20,7 @@ pub struct Programs {
     queue: PathBuf,
     /// Measures the ring of lesson 01.
     ring: PathBuf,
+    last_core: usize,
     /// Holds `ring`.
     _folder: TempDir,
 }
@@ -41,56 +42,38 @@ impl Programs {
             .output()
             .context("cannot run gcc")?;
         ensure!(gcc.status.success(), "gcc says: {}", String::from_utf8_lossy(&gcc.stderr));
-        Ok(Programs { queue, ring, _folder: folder })
+        Ok(Programs { queue, ring, last_core: context.machine.cores - 1, _folder: folder })
     }
 
-    /// Measures once; `None` if other processes took more than `disturbed` of the time (0 to 1). Fails if the queue lost a task.
-    pub fn measure(
-        &self,
-        queue: Queue,
-        case: Case,
-        length: Duration,
-        disturbed: f64,
-    ) -> Result<Option<Sample>> {
-        let mut command = match queue {
-            Queue::CRing => Command::new(&self.ring),
-            _ => Command::new(&self.queue),
+    /// Measures once. Fails if the queue lost a task.
+    pub fn measure(&self, queue: Queue, case: Case, length: Duration) -> Result<Sample> {
+        let begin = (Instant::now(), BusyMoment::now());
+        let output = self.command(queue, case, length)?.output().context("cannot start a process")?;
+        let others = BusyMoment::now().others_since(&begin.1, &[Pid::this()]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{}: {}; {}", queue.title(), output.status, said.trim());
+        let mut sample: Sample = String::from_utf8_lossy(&output.stdout).parse()?;
+        sample.others = match case.cores {
+            Cores::One => sample.missing(),
+            Cores::All => others.as_secs_f64() / begin.0.elapsed().as_secs_f64(),
         };
-        command.args((queue != Queue::CRing).then(|| queue.name()));
+        Ok(sample)
+    }
+
+    /// On its processors, and for no longer than this process lives.
+    fn command(&self, queue: Queue, case: Case, length: Duration) -> Result<Command> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(TRAMPOLINE).arg(match case.cores {
+            Cores::One => self.last_core.to_string(),
+            Cores::All => String::new(),
+        });
+        match queue {
+            Queue::CRing => command.arg(&self.ring),
+            _ => command.arg(&self.queue).arg(queue.name()),
+        };
         let numbers = [case.capacity, case.consumers, length.as_millis() as usize, case.pause];
         command.args(numbers.map(|number| number.to_string()));
-
-        let (begin, before) = (Instant::now(), BusyMoment::now());
-        let output = match case.cores {
-            Cores::All => command.output(),
-            Cores::One => on_the_last_core(|| command.output())?,
-        };
-        let output = output.with_context(|| format!("cannot run {}", program(&command).display()))?;
-        let others = BusyMoment::now().others_since(&before, &[getpid()]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{}: {}; {}", queue.name(), output.status, said.trim());
-        let sample: Sample = String::from_utf8_lossy(&output.stdout).parse()?;
-        let taken = match case.cores {
-            Cores::One => sample.missing(),
-            Cores::All => others.as_secs_f64() / begin.elapsed().as_secs_f64(),
-        };
-        Ok((taken <= disturbed).then_some(sample))
+        command.stdin(Stdio::null());
+        Ok(command)
     }
-}
-
-fn program(command: &Command) -> &Path {
-    Path::new(command.get_program())
-}
-
-/// Does something on one core only; processes that it starts stay there.
-fn on_the_last_core<T>(act: impl FnOnce() -> T) -> Result<T> {
-    let this_thread = Pid::from_raw(0);
-    let all = sched_getaffinity(this_thread)?;
-    let last = (0..CpuSet::count()).rev().find(|core| all.is_set(*core).unwrap_or(false));
-    let mut one = CpuSet::new();
-    one.set(last.context("there is no core to run on")?)?;
-    sched_setaffinity(this_thread, &one)?;
-    let result = act();
-    sched_setaffinity(this_thread, &all)?;
-    Ok(result)
 }

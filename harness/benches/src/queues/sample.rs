@@ -16,6 +16,8 @@ pub struct Sample {
     pub cpu: u64,
     /// Context switches of the whole process, wanted or not.
     pub switches: u64,
+    /// What others took of the processors meanwhile, as a share of one. Whoever started the measurement fills it in.
+    pub others: f64,
 }
 
 impl Sample {
@@ -49,7 +51,7 @@ impl FromStr for Sample {
         let numbers: Vec<u64> = line.split_whitespace().map_while(|word| word.parse().ok()).collect();
         match numbers[..] {
             [operations, nanoseconds, cpu, switches] if operations > 0 && nanoseconds > 0 => {
-                Ok(Sample { operations, nanoseconds, cpu, switches })
+                Ok(Sample { operations, nanoseconds, cpu, switches, others: 0.0 })
             }
             _ => bail!("these are not the figures of a queue: {line:?}"),
         }
@@ -63,7 +65,7 @@ mod tests {
     #[test]
     fn a_line_of_four_numbers_is_a_sample() {
         let sample: Sample = "10 2000 500 4\n".parse().unwrap();
-        assert_eq!(sample, Sample { operations: 10, nanoseconds: 2000, cpu: 500, switches: 4 });
+        assert_eq!(sample, Sample { operations: 10, nanoseconds: 2000, cpu: 500, switches: 4, others: 0.0 });
         assert_eq!((sample.throughput(), sample.cpu_per_operation()), (5e6, 50.0));
         assert_eq!((sample.switches_per_operation(), sample.missing()), (0.4, 0.75));
         for wrong in ["", "0 1 2 3", "1 2 3", "1 2 3 4 5", "ring: no memory"] {

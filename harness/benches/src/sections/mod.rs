@@ -1,0 +1,45 @@
+//! What is measured of servers under load: one file per section.
+
+mod counts;
+mod growth;
+mod idle;
+mod throughput;
+
+use anyhow::{Context as _, Result};
+
+pub use counts::COUNTS;
+pub use growth::GROWTH;
+pub use idle::IDLE;
+pub use throughput::SERVERS;
+
+use crate::context::Context;
+use crate::report::Report;
+use crate::servers::{Running, Server, Settings, find_all};
+use crate::table::Table;
+
+/// The servers that can be measured. Those that cannot, and those that answer wrongly, are named in the report.
+fn servers(context: &Context, report: &mut Report) -> Result<Vec<Server>> {
+    let (mut servers, mut missing) = find_all(context)?;
+    servers.retain(|server| {
+        let checked = Running::start(server, &settings(context)).and_then(|it| it.check_answers());
+        if let Err(error) = &checked {
+            missing.push(format!("{}: not measured, it answers wrongly: {error:#}", server.name));
+        }
+        checked.is_ok()
+    });
+    let mut table = Table::new(["server", "what it is"]).left(2);
+    servers.iter().for_each(|server| table.row([server.name, server.about]));
+    report.table(&table);
+    missing.iter().for_each(|line| report.text(line));
+    (!servers.is_empty()).then_some(servers).context("there is no server to measure")
+}
+
+fn settings(context: &Context) -> Settings {
+    let options = &context.options;
+    Settings { workers: options.workers, capacity: options.capacity, processors: Vec::new() }
+}
+
+/// The limit of disturbance as a share.
+fn limit(context: &Context) -> f64 {
+    context.options.disturbed / 100.0
+}

@@ -45,7 +45,7 @@ launch() { # WORKERS CAPACITY [COMMAND...]: starts the server, below COMMAND if 
 }
 
 again() { # the same, on the port of the last one
-    "${bound[@]}" "${@:3}" "${bound[@]}" "$work/pool_server" "$port" "$1" "$2" >/dev/null 2>&1 &
+    "${bound[@]}" "${@:3}" "$work/pool_server" "$port" "$1" "$2" >/dev/null 2>&1 &
     pid=$!
     for _ in {1..300}; do
         (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && return
@@ -198,7 +198,7 @@ R3() {
 # Who sends is seen in what strace writes down; that nobody is answered before a worker has run is not.
 R4() {
     local calls=network,read,write,writev,eventfd,eventfd2,epoll_ctl
-    launch 4 64 strace -f -qq -e trace="$calls" -o "$work/trace" || return 1
+    launch 4 64 strace -f -qq -e trace="$calls" -o "$work/trace" "${bound[@]}" || return 1
     connect 6 || return 1
     for fd in "${fds[@]}"; do say "$fd" 'spin 20'; done
     for fd in "${fds[@]}"; do hear "$fd" "$RESULT" || return 1; done
@@ -255,8 +255,8 @@ R6() {
 }
 
 R7() {
-    launch 4 64 strace -f -qq -e trace=poll,ppoll,select,pselect6,epoll_wait,epoll_pwait,epoll_pwait2 -o "$work/trace" ||
-        return 1
+    launch 4 64 strace -f -qq -e trace=poll,ppoll,select,pselect6,epoll_wait,epoll_pwait,epoll_pwait2 \
+        -o "$work/trace" "${bound[@]}" || return 1
     connect 4 || return 1
     for fd in "${fds[@]}"; do say "$fd" "$(good 1)" && hear "$fd" "$RESULT" || return 1; done
     local lines

@@ -59,7 +59,7 @@ pub fn by_quest(quest: &Path, submission: &Path, folder: &Path) -> Result<Run> {
     let mut command = Command::new(quest);
     command.arg("check").arg(submission).args(["--quest", "07-pool-server", "--only", &IDS.join(",")]);
     command.args(["--format", "json", "--out"]).arg(&out);
-    let (whole, text) = judged(&command, &out)?;
+    let (whole, text) = judged(command.env("TMPDIR", folder), &out)?;
     let report: QuestReport = serde_json::from_str(&text).context("the report of quest is not understood")?;
     let part = |it: Verdict| match it.verdict.as_str() {
         "pass" => Ok((it.id, Part { seconds: it.duration_ms / 1e3, slept: 0.0 })),
@@ -73,7 +73,7 @@ pub fn by_shell(script: &Path, submission: &Path, folder: &Path) -> Result<Run> 
     let out = folder.join("checks");
     let mut command = Command::new("bash");
     command.arg(script).arg(submission).arg(&out);
-    let (whole, text) = judged(&command, &out)?;
+    let (whole, text) = judged(command.env("TMPDIR", folder), &out)?;
     complete(whole, text.lines().map(read_line).collect::<Result<_>>()?)
 }
 

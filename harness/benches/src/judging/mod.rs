@@ -5,7 +5,10 @@ mod checks;
 mod helgrind;
 mod timed;
 
-use anyhow::Result;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
 
 use crate::Section;
 use crate::context::Context;
@@ -34,8 +37,8 @@ struct Measured {
 }
 
 fn run(context: &Context, report: &mut Report) -> Result<()> {
-    let folder = tempfile::Builder::new().prefix("pool-bench-").tempdir()?;
-    let folder = folder.path();
+    let folder = Folder::new(context)?;
+    let folder = &folder.0;
     let quest = checks::quest(context)?;
     let (solution, script) = (context.in_repository(SOLUTION), context.in_repository(SCRIPT));
     let server = helgrind::build(&solution, folder)?;
@@ -55,6 +58,24 @@ fn run(context: &Context, report: &mut Report) -> Result<()> {
     }
     bar.finish_and_clear();
     measured.tell(context.options.disturbed / 100.0, report)
+}
+
+/// Where everything goes that a judge writes. What is killed cannot clear away, so the next run begins with that.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(context: &Context) -> Result<Folder> {
+        let folder = context.in_results("judging");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(Folder(folder))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 impl Measured {

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::unistd::Pid;
-use tempfile::TempDir;
 
 use super::case::{Case, Cores, Queue};
 use super::sample::Sample;
@@ -21,8 +20,6 @@ pub struct Programs {
     /// Measures the ring of lesson 01.
     ring: PathBuf,
     last_core: usize,
-    /// Holds `ring`.
-    _folder: TempDir,
 }
 
 impl Programs {
@@ -30,8 +27,7 @@ impl Programs {
     pub fn build(context: &Context) -> Result<Programs> {
         let queue = std::env::current_exe()?.with_file_name("queue");
         ensure!(queue.is_file(), "{} is not built", queue.display());
-        let folder = tempfile::Builder::new().prefix("pool-bench-").tempdir()?;
-        let ring = folder.path().join("ring");
+        let ring = context.in_results("c-ring");
         let lesson = context.in_repository("quests/01-task-queue");
         let gcc = Command::new("gcc")
             .args(["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-I"])
@@ -42,7 +38,7 @@ impl Programs {
             .output()
             .context("cannot run gcc")?;
         ensure!(gcc.status.success(), "gcc says: {}", String::from_utf8_lossy(&gcc.stderr));
-        Ok(Programs { queue, ring, last_core: context.machine.cores - 1, _folder: folder })
+        Ok(Programs { queue, ring, last_core: context.machine.cores - 1 })
     }
 
     /// Measures once. Fails if the queue lost a task.

@@ -44,7 +44,7 @@ flaky: harness ## Grade right and broken programs N times, idle and busy, and co
 	@$(QUEST) flaky --times '$(N)' --also . --out '$(TARGET)/flaky' $(FLAKY_FLAGS)
 
 bench: export CARGO_TARGET_DIR := $(TARGET)
-bench: ## Measure the server against its peers and the limit; tables and plots go to target/bench: BENCH_FLAGS=--help
+bench: harness ## Measure the server against its peers and the limit; tables and plots go to target/bench: BENCH_FLAGS=--help
 	@cargo build --locked --release --quiet --package pool_server
 	@cargo build --locked --release --quiet --workspace --manifest-path harness/benches/Cargo.toml --target-dir '$(TARGET)/bench-build'
 	@'$(TARGET)/bench-build/release/pool-bench' --target '$(TARGET)' $(BENCH_FLAGS)

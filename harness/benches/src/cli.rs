@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
-use crate::SECTIONS;
-
 /// What `pool-bench` is asked to do.
 #[derive(Debug, Parser)]
 #[command(
@@ -23,7 +21,7 @@ Exit status: 0 measured, 1 something could not be measured, 2 wrong arguments."
 )]
 pub struct Options {
     /// Only these sections, such as servers,idle
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = section_name)]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub only: Vec<String>,
 
     /// Only these servers, such as pool_server,inline
@@ -77,6 +75,8 @@ pub enum Placement {
     Apart,
     /// The server has the first processor, the load generator the last
     OneCore,
+    /// Both share the first processor
+    Together,
 }
 
 impl Placement {
@@ -88,6 +88,7 @@ impl Placement {
                 "the load generator has the last processor to itself, the server has all others"
             }
             Placement::OneCore => "the server has the first processor, the load generator the last",
+            Placement::Together => "server and load generator share the first processor",
         }
     }
 }
@@ -97,12 +98,4 @@ impl Options {
     pub fn wants(&self, section: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|name| name == section)
     }
-}
-
-fn section_name(text: &str) -> Result<String, String> {
-    if SECTIONS.iter().any(|section| section.name == text) {
-        return Ok(text.to_owned());
-    }
-    let names: Vec<_> = SECTIONS.iter().map(|section| section.name).collect();
-    Err(format!("no such section; there are {}", names.join(", ")))
 }

@@ -24,15 +24,18 @@ impl CallCounter {
     pub fn new(pid: Pid, tracepoints: &[&str]) -> Result<CallCounter> {
         let mut counters = Vec::new();
         for name in tracepoints {
-            let event = tracepoint(name)?;
-            let mut builder = Builder::new(event);
+            let mut builder = Builder::new(tracepoint(name)?);
             builder.include_kernel().inherit(true);
-            let of_thread = |thread: Result<i32>| {
-                builder.clone().observe_pid(thread?).build().with_context(|| format!("cannot count {name}"))
-            };
-            counters.push(threads(pid)?.into_iter().map(|it| of_thread(Ok(it))).collect::<Result<Vec<_>>>()?);
+            let of_thread = |thread| builder.clone().observe_pid(thread).build();
+            let of_all: std::io::Result<_> = threads(pid)?.into_iter().map(of_thread).collect();
+            counters.push(of_all.with_context(|| format!("cannot count {name}"))?);
         }
         Ok(CallCounter { counters })
+    }
+
+    /// Fails, and says why, if the kernel does not let us count at all.
+    pub fn try_once() -> Result<()> {
+        CallCounter::new(Pid::this(), &[ANY_CALL, EPOLL_CTL]).map(drop)
     }
 
     /// Begins to count.

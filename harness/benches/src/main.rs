@@ -3,19 +3,20 @@
 //! Each section measures one thing and adds text and tables to the report. A new section is one line in [`SECTIONS`].
 
 // What every section uses.
-mod children;
 mod cli;
-mod context;
 mod machine;
-mod plot;
-mod report;
 mod stats;
 mod table;
+mod plot;
+mod children;
+mod context;
+mod report;
+mod section;
 // Servers under load.
 mod kernel;
+mod servers;
 mod load;
 mod measure;
-mod servers;
 // What is measured.
 mod sections;
 mod queues;
@@ -23,23 +24,15 @@ mod judging;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 use context::Context;
 use report::Report;
-
-/// One part of the report.
-pub struct Section {
-    /// The word for `--only`.
-    pub name: &'static str,
-    /// One line: what is measured.
-    pub about: &'static str,
-    /// Measures, and adds what was found to the report. An error ends this section only.
-    pub run: fn(&Context, &mut Report) -> anyhow::Result<()>,
-}
+use section::Section;
 
 /// All sections, in the order of the output.
-pub const SECTIONS: &[Section] = &[
+const SECTIONS: &[Section] = &[
     sections::COUNTS,
     sections::SERVERS,
     sections::IDLE,
@@ -60,6 +53,15 @@ fn main() -> ExitCode {
             anstream::println!("{:<10} {}", section.name, section.about);
         }
         return ExitCode::SUCCESS;
+    }
+    let sections = SECTIONS.iter().map(|section| section.name).collect();
+    for (option, given, known) in
+        [("--only", &options.only, sections), ("--servers", &options.servers, servers::names())]
+    {
+        if let Some(unknown) = given.iter().find(|name| !known.contains(&name.as_str())) {
+            let problem = format!("{option}: there is no '{unknown}'; there are {}", known.join(", "));
+            cli::Options::command().error(ErrorKind::InvalidValue, problem).exit();
+        }
     }
     match run(options) {
         Ok(true) => ExitCode::SUCCESS,

@@ -68,6 +68,11 @@ impl Sample {
         self.server_cpu * 1e6 / self.requests as f64
     }
 
+    /// What the tracepoint with this number counted, per request; no number if it was not counted.
+    pub fn calls(&self, tracepoint: usize) -> f64 {
+        self.counted.get(tracepoint).map_or(f64::NAN, |&count| self.per_request(count))
+    }
+
     /// So much of a count falls to one request.
     pub fn per_request(&self, count: u64) -> f64 {
         count as f64 / self.requests as f64
@@ -125,6 +130,7 @@ fn processors(placement: Placement, cores: usize) -> (Vec<usize>, Vec<usize>) {
     match placement {
         Placement::Apart if cores > 1 => ((0..cores - 1).collect(), vec![cores - 1]),
         Placement::OneCore if cores > 1 => (vec![0], vec![cores - 1]),
+        Placement::Together => (vec![0], vec![0]),
         _ => (Vec::new(), Vec::new()),
     }
 }

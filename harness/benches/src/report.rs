@@ -13,6 +13,8 @@ use crate::context::Context;
 use crate::stats::Summary;
 use crate::table::Table;
 
+/// The width of a paragraph on the terminal.
+const COLUMNS: usize = 100;
 const BOLD: Style = Style::new().bold();
 const FAULT: Style = AnsiColor::Red.on_default().bold();
 
@@ -70,12 +72,16 @@ impl Report {
 
     /// A paragraph.
     pub fn text(&mut self, words: &str) {
-        anstream::println!("\n  {words}");
+        anstream::println!();
+        wrapped(words).iter().for_each(|line| anstream::println!("  {line}"));
         let _ = writeln!(self.markdown, "\n{words}");
     }
 
-    /// A table.
+    /// A table; nothing if it has no rows.
     pub fn table(&mut self, table: &Table) {
+        if table.is_empty() {
+            return;
+        }
         anstream::println!();
         for (number, line) in table.lines().iter().enumerate() {
             match number {
@@ -143,6 +149,22 @@ impl Report {
         anstream::println!("\n  tables: {folder}bench.md    all rounds: {folder}bench.json");
         Ok(())
     }
+}
+
+/// A paragraph as lines of at most [`COLUMNS`] columns, where its words allow that.
+fn wrapped(words: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in words.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= COLUMNS => {
+                *line += " ";
+                *line += word;
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 fn goals_table(goals: &[Goal]) -> Table {

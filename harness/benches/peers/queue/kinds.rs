@@ -42,13 +42,25 @@ impl Kind {
             Kind::StdRing => {
                 let ring = Arc::new(Ring::new(capacity));
                 let receivers = vec![ring.clone(); consumers];
-                drive(pace, Closing(ring, Ring::close), |ring, task| ring.0.push(task), receivers, |ring| ring.pop())
+                drive(
+                    pace,
+                    Closing(ring, Ring::close),
+                    |ring, task| ring.0.push(task),
+                    receivers,
+                    |ring| ring.pop(),
+                )
             }
             Kind::SyncChannel => {
                 let (sender, receiver) = sync_channel(capacity);
                 // A consumer takes its task within the mutex: the others wait for the mutex, not for the channel.
                 let receivers = vec![Arc::new(Mutex::new(receiver)); consumers];
-                drive(pace, sender, |s, task| drop(s.send(task)), receivers, |r| unpoisoned(r.lock()).recv().ok())
+                drive(
+                    pace,
+                    sender,
+                    |s, task| drop(s.send(task)),
+                    receivers,
+                    |r| unpoisoned(r.lock()).recv().ok(),
+                )
             }
             Kind::Crossbeam => {
                 let (sender, receiver) = crossbeam_channel::bounded(capacity);

@@ -27,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn build(solution: &Path, folder: &Path) -> Result<PathBuf> {
     let program = folder.join("pool_server");
     let entries = fs::read_dir(solution).with_context(|| format!("cannot read {}", solution.display()))?;
-    let sources = entries.flatten().map(|entry| entry.path()).filter(|path| path.extension() == Some("c".as_ref()));
+    let sources =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension() == Some("c".as_ref()));
     let gcc = Command::new("gcc")
         .args(["-Wall", "-Wextra", "-Werror", "-pthread", "-g", "-o"])
         .arg(&program)
@@ -43,7 +44,13 @@ pub fn run(server: &Path, folder: &Path) -> Result<Timed> {
     let log = folder.join("helgrind");
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
     let mut command = Command::new("valgrind");
-    command.args(["--tool=helgrind", "--fair-sched=try", "--num-callers=16", "--error-limit=no", "--vgdb=no"]);
+    command.args([
+        "--tool=helgrind",
+        "--fair-sched=try",
+        "--num-callers=16",
+        "--error-limit=no",
+        "--vgdb=no",
+    ]);
     command.arg(format!("--log-file={}", log.display())).arg(server).args([&port.to_string(), "4", "64"]);
     let timed = Timed::of(|| {
         let mut child = Child::start(&command, &[])?;

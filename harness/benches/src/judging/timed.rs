@@ -32,6 +32,7 @@ impl Timed {
 
 /// Waits for the end of a process.
 pub fn wait(child: &Child) -> Result<()> {
-    waitid(Id::Pid(child.pid()), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).context("cannot wait for a process")?;
+    waitid(Id::Pid(child.pid()), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
+        .context("cannot wait for a process")?;
     Ok(())
 }

@@ -45,8 +45,13 @@ impl Client {
         Ok(())
     }
 
-    /// Takes what epoll has announced. What was sent before `begin` does not count for the latencies.
-    pub fn hear(&mut self, event: EpollFlags, begin: Option<Instant>, tally: &mut Tally) -> Result<()> {
+    /// The load generator paused for so long: that is no latency of the server.
+    pub fn forget(&mut self, pause: Duration) {
+        self.sent_at += pause;
+    }
+
+    /// Takes what epoll has announced.
+    pub fn hear(&mut self, event: EpollFlags, tally: &mut Tally) -> Result<()> {
         if event.contains(EpollFlags::EPOLLOUT) {
             self.send()?;
         }
@@ -61,24 +66,22 @@ impl Client {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error).context("reading an answer"),
             };
-            self.take(&buffer[..count], begin, tally)?;
+            self.take(&buffer[..count], tally)?;
             if count < buffer.len() {
                 return Ok(());
             }
         }
     }
 
-    fn take(&mut self, bytes: &[u8], begin: Option<Instant>, tally: &mut Tally) -> Result<()> {
+    fn take(&mut self, bytes: &[u8], tally: &mut Tally) -> Result<()> {
         let end = self.received + bytes.len();
         if self.batch.answers.as_bytes().get(self.received..end) != Some(bytes) {
             bail!("a wrong answer: {:?}", String::from_utf8_lossy(bytes));
         }
         let now = Instant::now();
         let answered = bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        if begin.is_some_and(|begin| self.sent_at >= begin) {
-            let latency = (now - self.sent_at).as_nanos() as u64;
-            tally.latencies.saturating_record_n(latency.max(1), answered);
-        }
+        let latency = now.saturating_duration_since(self.sent_at).as_nanos() as u64;
+        tally.latencies.saturating_record_n(latency.max(1), answered);
         tally.requests += answered;
         tally.bytes += bytes.len() as u64;
         self.received = end;

@@ -111,7 +111,7 @@ impl Load {
         let mut begin = None;
         let mut edge = Instant::now() + warm_up;
         loop {
-            self.turn(begin, &mut tally)?;
+            self.turn(&mut tally)?;
             let now = Instant::now();
             if now < edge {
                 continue;
@@ -122,13 +122,16 @@ impl Load {
                 return Ok(tally);
             }
             at_edge(Edge::Begin)?;
+            let pause = now.elapsed();
+            self.clients.iter_mut().for_each(|client| client.forget(pause));
+            tally.latencies.reset();
             let now = Instant::now();
             (tally.requests, tally.bytes, begin, edge) = (0, 0, Some(now), now + window);
         }
     }
 
     /// Waits for answers, reads them, sends what comes next.
-    fn turn(&mut self, begin: Option<Instant>, tally: &mut Tally) -> Result<()> {
+    fn turn(&mut self, tally: &mut Tally) -> Result<()> {
         let mut events = [EpollEvent::empty(); 512];
         let patience = EpollTimeout::try_from(PATIENCE)?;
         let count = self.epoll.wait(&mut events, patience)?;
@@ -137,7 +140,7 @@ impl Load {
         }
         for event in &events[..count] {
             let client = &mut self.clients[event.data() as usize];
-            client.hear(event.events(), begin, tally)?;
+            client.hear(event.events(), tally)?;
         }
         Ok(())
     }

@@ -102,7 +102,8 @@ impl Case {
             Cores::One => "one core",
             Cores::All => "all cores",
         };
-        let pace = if *pause == 0 { String::new() } else { format!(", {pause} µs of sleep before each task") };
+        let pace =
+            if *pause == 0 { String::new() } else { format!(", {pause} µs of sleep before each task") };
         format!("1 to {consumers}, capacity {capacity}, {cores}{pace}")
     }
 

@@ -108,8 +108,12 @@ impl Measured {
         report.table(&self.table());
         match (self.disturbed, self.dropped) {
             (_, 0) => {}
-            (true, _) => report.text("Others used the processors in most measurements: all of them count here."),
-            (false, dropped) => report.text(&format!("{dropped} measurements dropped: others used the processors.")),
+            (true, _) => {
+                report.text("Others used the processors in most measurements: all of them count here.")
+            }
+            (false, dropped) => {
+                report.text(&format!("{dropped} measurements dropped: others used the processors."))
+            }
         }
         for queue in Queue::ALL {
             let Some(goal) = self.case.goal(queue) else { continue };

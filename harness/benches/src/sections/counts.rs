@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 
-use super::{limit, servers};
-use crate::Section;
+use super::{can_count, limit, servers};
 use crate::context::Context;
 use crate::kernel::{ANY_CALL, EPOLL_CTL};
 use crate::load::{Shape, Task};
 use crate::measure::{Plan, Sample, Series, cell, measure};
 use crate::report::{Limit, Report};
+use crate::section::Section;
 use crate::servers::{OURS, Server};
 use crate::stats::Summary;
 use crate::table::Table;
@@ -27,6 +27,9 @@ const SHAPES: [Shape; 4] = [
 const GOALS: [Option<f64>; 4] = [None, Some(2.6), Some(2.3), Some(0.20)];
 const ROUNDS: usize = 3;
 
+/// One figure of a sample.
+type Figure = fn(&Sample) -> f64;
+
 /// What a table of calls by name has in its columns: a name, and the tracepoints that belong to it.
 const BY_NAME: &[(&str, &[&str])] = &[
     ("epoll_wait", &["syscalls/sys_enter_epoll_wait", "syscalls/sys_enter_epoll_pwait"]),
@@ -42,21 +45,23 @@ fn run(context: &Context, report: &mut Report) -> Result<()> {
         "Tasks cost next to nothing. A call is a system call of any of the server's threads. A sleep is a voluntary \
          context switch: so often a thread waited and was woken. Preemptions are the involuntary ones.",
     );
+    let is_counting = can_count(report);
+    let tracepoints: &[&str] = if is_counting { &[ANY_CALL, EPOLL_CTL] } else { &[] };
     let bar = context.progress("Counting", servers.len() * SHAPES.len() * ROUNDS);
     let mut all = vec![vec![Series::default(); servers.len()]; SHAPES.len()];
     for _ in 0..ROUNDS {
         for (shape, of_shape) in SHAPES.iter().zip(&mut all) {
             for (server, series) in servers.iter().zip(of_shape) {
                 bar.set_message(format!("{} {}", shape.words(), server.name));
-                series.0.push(sample(context, server, *shape, &[ANY_CALL, EPOLL_CTL])?);
+                series.0.push(sample(context, server, *shape, tracepoints)?);
                 bar.inc(1);
             }
         }
     }
     bar.finish_and_clear();
 
-    let figures: [(&str, fn(&Sample) -> f64); 3] = [
-        ("System calls per request", |it| it.per_request(it.counted[0])),
+    let figures: [(&str, Figure); 3] = [
+        ("System calls per request", |it| it.calls(0)),
         ("Sleeps per request", |it| it.per_request(it.sleeps)),
         ("Preemptions per request", |it| it.per_request(it.preemptions)),
     ];
@@ -71,7 +76,9 @@ fn run(context: &Context, report: &mut Report) -> Result<()> {
         report.heading(heading);
         report.table(&table);
     }
-    by_name(context, report, &servers)?;
+    if is_counting {
+        by_name(context, report, &servers)?;
+    }
     copied(report, &all);
     note_goals(context, report, &servers, &all);
     let names: Vec<_> = servers.iter().map(|server| server.name).collect();
@@ -125,11 +132,14 @@ fn note_goals(context: &Context, report: &mut Report, servers: &[Server], all: &
     for ((shape, goal), of_shape) in SHAPES.iter().zip(GOALS).zip(all) {
         let Some(goal) = goal else { continue };
         let series = &of_shape[ours];
-        let found = series.find(f64::INFINITY, |it| it.per_request(it.counted[0]));
+        let found = series.find(f64::INFINITY, |it| it.calls(0));
         let is_disturbed = series.dropped(limit(context)) > 0;
         let what = format!("calls per request, {} connections", shape.words());
         report.goal(what, Limit::AtMost(goal), found.map(|it| it.summary), is_disturbed);
     }
-    let ctl = all.iter().flat_map(|of_shape| &of_shape[ours].0).map(|sample| sample.counted[1] as f64);
+    let ctl = all
+        .iter()
+        .flat_map(|of_shape| &of_shape[ours].0)
+        .filter_map(|sample| Some(*sample.counted.get(1)? as f64));
     report.goal("epoll_ctl calls after accept", Limit::AtMost(0.0), Summary::of(ctl), false);
 }

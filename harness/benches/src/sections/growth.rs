@@ -3,8 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{limit, servers};
-use crate::Section;
+use super::{can_count, limit, servers};
 use crate::children::raise_descriptor_limit;
 use crate::context::Context;
 use crate::kernel::ANY_CALL;
@@ -12,6 +11,7 @@ use crate::load::{Shape, Task};
 use crate::measure::{Plan, Sample, Series, cell, measure};
 use crate::plot::{Plot, Points};
 use crate::report::{Limit, Report};
+use crate::section::Section;
 use crate::servers::{OURS, Server};
 use crate::stats::Summary;
 use crate::table::Table;
@@ -89,7 +89,8 @@ fn run(context: &Context, report: &mut Report) -> Result<()> {
         },
     ];
     report.text("pool_server alone; tasks cost next to nothing; 30 connections where nothing else is said.");
-    take_all(context, ours, &mut curves)?;
+    let tracepoints: &[&str] = if can_count(report) { &[ANY_CALL] } else { &[] };
+    take_all(context, ours, &mut curves, tracepoints)?;
 
     let [all_active, some_idle, by_workers, by_capacity] = &curves;
     write(context, report, "connections", &[all_active, some_idle])?;
@@ -100,7 +101,7 @@ fn run(context: &Context, report: &mut Report) -> Result<()> {
 }
 
 /// All sizes take turns, round by round.
-fn take_all(context: &Context, server: &Server, curves: &mut [Curve]) -> Result<()> {
+fn take_all(context: &Context, server: &Server, curves: &mut [Curve], tracepoints: &[&str]) -> Result<()> {
     let rounds = context.options.rounds.min(5);
     let steps: usize = curves.iter().map(|curve| curve.steps.len()).sum();
     let bar = context.progress("Growing", steps * (rounds as usize + 1));
@@ -115,7 +116,7 @@ fn take_all(context: &Context, server: &Server, curves: &mut [Curve]) -> Result<
                     placement: context.options.placement,
                     workers: step.workers,
                     capacity: step.capacity,
-                    tracepoints: if round == 0 { &[ANY_CALL] } else { &[] },
+                    tracepoints: if round == 0 { tracepoints } else { &[] },
                 };
                 let sample = measure(context, server, &plan)?;
                 match round {
@@ -143,7 +144,7 @@ fn write(context: &Context, report: &mut Report, what: &str, curves: &[&Curve]) 
                 curve.name.to_owned(),
                 step.size.to_string(),
                 find(2, &Sample::cpu_per_request),
-                format!("{:.2}", calls(step)),
+                cell_of(calls(step)),
                 find(0, &Sample::throughput),
                 find(0, &|it| it.latency[1]),
             ]);
@@ -169,7 +170,11 @@ fn write(context: &Context, report: &mut Report, what: &str, curves: &[&Curve]) 
 }
 
 fn calls(step: &Step) -> f64 {
-    step.counted.as_ref().map_or(f64::NAN, |it| it.per_request(it.counted[0]))
+    step.counted.as_ref().map_or(f64::NAN, |it| it.calls(0))
+}
+
+fn cell_of(calls: f64) -> String {
+    if calls.is_nan() { "-".to_owned() } else { format!("{calls:.2}") }
 }
 
 /// With the same 30 clients active, the other connections must not cost anything.

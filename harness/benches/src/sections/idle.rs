@@ -4,12 +4,12 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{servers, settings};
-use crate::Section;
 use crate::children::raise_descriptor_limit;
 use crate::context::Context;
 use crate::kernel::Memory;
 use crate::load::{ask_all_once, connect_idle};
 use crate::report::{Limit, Report};
+use crate::section::Section;
 use crate::servers::{OURS, Running, Server};
 use crate::stats::Summary;
 use crate::table::Table;

@@ -13,6 +13,7 @@ pub use idle::IDLE;
 pub use throughput::SERVERS;
 
 use crate::context::Context;
+use crate::kernel::CallCounter;
 use crate::report::Report;
 use crate::servers::{Running, Server, Settings, find_all};
 use crate::table::Table;
@@ -32,6 +33,15 @@ fn servers(context: &Context, report: &mut Report) -> Result<Vec<Server>> {
     report.table(&table);
     missing.iter().for_each(|line| report.text(line));
     (!servers.is_empty()).then_some(servers).context("there is no server to measure")
+}
+
+/// Whether system calls can be counted. If not, the report says why.
+fn can_count(report: &mut Report) -> bool {
+    let tried = CallCounter::try_once();
+    if let Err(error) = &tried {
+        report.text(&format!("System calls are not counted here: {error:#}."));
+    }
+    tried.is_ok()
 }
 
 fn settings(context: &Context) -> Settings {

@@ -4,12 +4,12 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{limit, servers};
-use crate::Section;
 use crate::cli::Placement;
 use crate::context::Context;
 use crate::load::{Cost, Shape, Task};
 use crate::measure::{Finding, Plan, Sample, Series, cell, measure};
 use crate::report::{Limit, Report};
+use crate::section::Section;
 use crate::servers::{INLINE, LESSON, OURS, Server};
 use crate::table::Table;
 
@@ -29,6 +29,9 @@ const AT_1000: usize = 2;
 const PIPELINED: usize = 3;
 /// Microseconds.
 const COSTS: [u32; 3] = [0, 10, 100];
+
+/// Where one connection alone is looked at.
+const PLACEMENTS: [Placement; 3] = [Placement::Free, Placement::OneCore, Placement::Together];
 
 /// By how much pool_server's throughput with tiny tasks shall exceed a peer's: peer, place in [`SHAPES`], ratio.
 const GOALS: &[(&str, usize, f64)] = &[
@@ -99,7 +102,8 @@ fn run(context: &Context, report: &mut Report) -> Result<()> {
     let shared =
         costs.iter().flat_map(|&cost| SHAPES.map(|shape| Workload::new(shape, cost, placement, &all)));
     let one_core = SHAPES.map(|shape| Workload::new(shape, costs[0], Placement::OneCore, &limits));
-    let mut workloads: Vec<Workload> = shared.chain(one_core).collect();
+    let alone = PLACEMENTS.map(|placement| Workload::new(SHAPES[0], costs[0], placement, &limits));
+    let mut workloads: Vec<Workload> = shared.chain(one_core).chain(alone).collect();
 
     let rounds = context.options.rounds as usize;
     let steps: usize = workloads.iter().map(|it| it.servers.len()).sum();
@@ -121,11 +125,16 @@ fn run(context: &Context, report: &mut Report) -> Result<()> {
     }
     bar.finish_and_clear();
 
-    let (shared, one_core) = workloads.split_at(costs.len() * SHAPES.len());
+    let samples = || workloads.iter().flat_map(|workload| &workload.series);
+    let dropped: usize = samples().map(|series| series.dropped(limit(context))).sum();
+    report.text(&format!("Dropped because of others: {dropped} of {} measurements.", rounds * steps));
+    let (shared, rest) = workloads.split_at(costs.len() * SHAPES.len());
+    let (one_core, alone) = rest.split_at(SHAPES.len());
     for of_cost in shared.chunks(SHAPES.len()) {
         write_ratios(context, report, of_cost);
     }
     write_one_core(context, report, one_core);
+    write_alone(context, report, alone);
     shared.iter().for_each(|workload| write_details(context, report, workload));
     note_goals(context, report, shared, one_core);
     report.raw("workloads", &workloads)
@@ -191,6 +200,33 @@ fn write_one_core(context: &Context, report: &mut Report, one_core: &[Workload])
         let throughput = workload.ratio(INLINE, limit(context), Sample::throughput);
         let cells = [cpu, throughput].map(|finding| cell(finding, |it| it.words(2)));
         table.row([workload.shape.words()].into_iter().chain(cells));
+    }
+    report.table(&table);
+}
+
+/// One client alone: who is woken where decides.
+fn write_alone(context: &Context, report: &mut Report, alone: &[Workload]) {
+    report.heading("One connection alone: where the time goes");
+    report.text(
+        "With one request under way, everybody else sleeps, and waking a processor that sleeps costs more than the \
+         request. So the same server is fast or slow by where its threads happen to run. No goal is set.",
+    );
+    let mut table =
+        Table::new(["server", "placement", "p50 us", "p99 us", "CPU us/request", "sleeps/request"]).left(2);
+    for workload in alone {
+        for (name, series) in workload.servers.iter().zip(&workload.series) {
+            let find = |digits: usize, figure: &dyn Fn(&Sample) -> f64| {
+                cell(series.find(limit(context), figure), |it| it.words(digits))
+            };
+            table.row([
+                (*name).to_owned(),
+                workload.placement.words().to_owned(),
+                find(0, &|it| it.latency[0]),
+                find(0, &|it| it.latency[1]),
+                find(1, &Sample::cpu_per_request),
+                find(2, &|it| it.per_request(it.sleeps)),
+            ]);
+        }
     }
     report.table(&table);
 }

@@ -6,7 +6,7 @@ mod running;
 use std::path::PathBuf;
 use std::process::Command;
 
-pub use build::find_all;
+pub use build::{find_all, names};
 pub use running::{Running, Settings, expected_answer};
 
 /// One server, ready to be started.

@@ -53,7 +53,8 @@ impl Kind {
             Kind::SyncChannel => {
                 let (sender, receiver) = sync_channel(capacity);
                 // A consumer takes its task within the mutex: the others wait for the mutex, not for the channel.
-                let receivers = vec![Arc::new(Mutex::new(receiver)); consumers];
+                let receiver = Arc::new(Mutex::new(receiver));
+                let receivers = vec![receiver; consumers];
                 drive(
                     pace,
                     sender,

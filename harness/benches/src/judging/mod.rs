@@ -119,22 +119,26 @@ impl Measured {
     /// Seconds for each requirement.
     fn parts(&self) -> Table {
         let mut table = Table::new(["", "quest check", "the script", "of which sleep"]);
-        let median = |runs: &[Run], figure: &dyn Fn(&Run) -> f64| {
-            Summary::of(runs.iter().map(figure)).map_or("-".to_owned(), |it| format!("{:.2}", it.median))
-        };
-        let row = |name: &str, figure: &dyn Fn(&Run, fn(&Part) -> f64) -> f64| {
-            [
-                name.to_owned(),
-                median(&self.quest, &|run| figure(run, |part| part.seconds)),
-                median(&self.shell, &|run| figure(run, |part| part.seconds)),
-                median(&self.shell, &|run| figure(run, |part| part.slept)),
-            ]
-        };
         for id in IDS {
-            table.row(row(id, &|run, figure| run.parts.get(id).map_or(f64::NAN, figure)));
+            table.row(self.row(id, |part| part == id));
         }
-        table.row(row("all, added up", &|run, figure| run.parts.values().map(figure).sum()));
+        table.row(self.row("all, added up", |_| true));
         table
+    }
+
+    /// The medians of what the parts with these ids take together.
+    fn row(&self, name: &str, is_meant: impl Fn(&str) -> bool) -> [String; 4] {
+        let median = |runs: &[Run], figure: fn(&Part) -> f64| {
+            let meant =
+                |run: &Run| run.parts.iter().filter(|(id, _)| is_meant(id)).map(|(_, it)| figure(it)).sum();
+            Summary::of(runs.iter().map(meant)).map_or("-".to_owned(), |it| format!("{:.2}", it.median))
+        };
+        [
+            name.to_owned(),
+            median(&self.quest, |part| part.seconds),
+            median(&self.shell, |part| part.seconds),
+            median(&self.shell, |part| part.slept),
+        ]
     }
 }
 

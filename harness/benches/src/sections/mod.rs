@@ -27,11 +27,11 @@ fn servers(context: &Context, report: &mut Report) -> Result<&'static [Server]> 
     if let Some(servers) = FOUND.get() {
         return Ok(servers);
     }
-    let (mut servers, mut missing) = find_all(context)?;
+    let (mut servers, missing) = find_all(context)?;
     servers.retain(|server| {
         let checked = Running::start(server, &settings(context)).and_then(|it| it.check_answers());
         if let Err(error) = &checked {
-            missing.push(format!("{}: not measured, it answers wrongly: {error:#}", server.name));
+            report.lacks(&format!("{}: not measured, it answers wrongly: {error:#}", server.name));
         }
         checked.is_ok()
     });
@@ -49,7 +49,7 @@ fn servers(context: &Context, report: &mut Report) -> Result<&'static [Server]> 
 fn can_count(report: &mut Report) -> bool {
     let tried = CallCounter::try_once();
     if let Err(error) = &tried {
-        report.text(&format!("System calls are not counted here: {error:#}."));
+        report.lacks(&format!("System calls are not counted here: {error:#}."));
     }
     tried.is_ok()
 }

@@ -44,6 +44,8 @@ pub struct Report {
     raw: Map<String, Value>,
     section: &'static str,
     goals: Vec<Goal>,
+    /// Something could not be measured.
+    is_incomplete: bool,
 }
 
 impl Report {
@@ -52,7 +54,14 @@ impl Report {
         let mut raw = Map::new();
         raw.insert("machine".to_owned(), serde_json::to_value(&context.machine)?);
         let folder = context.in_results("");
-        let mut report = Report { folder, markdown: String::new(), raw, section: "", goals: Vec::new() };
+        let mut report = Report {
+            folder,
+            markdown: String::new(),
+            raw,
+            section: "",
+            goals: Vec::new(),
+            is_incomplete: false,
+        };
         report.text(&context.machine.words());
         Ok(report)
     }
@@ -124,6 +133,18 @@ impl Report {
     pub fn failed(&mut self, error: &anyhow::Error) {
         complain(error);
         let _ = writeln!(self.markdown, "\nnot measured: {error:#}");
+        self.is_incomplete = true;
+    }
+
+    /// Says what could not be measured, and why; the section goes on without.
+    pub fn lacks(&mut self, words: &str) {
+        self.text(words);
+        self.is_incomplete = true;
+    }
+
+    /// Whether everything was measured.
+    pub fn is_complete(&self) -> bool {
+        !self.is_incomplete
     }
 
     /// Writes what there is so far.

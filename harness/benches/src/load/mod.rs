@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use hdrhistogram::Histogram;
+use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{setsockopt, sockopt};
 
@@ -134,10 +135,12 @@ impl Load {
     fn turn(&mut self, tally: &mut Tally) -> Result<()> {
         let mut events = [EpollEvent::empty(); 512];
         let patience = EpollTimeout::try_from(PATIENCE)?;
-        let count = self.epoll.wait(&mut events, patience)?;
-        if count == 0 {
-            bail!("no answer within {PATIENCE:?}");
-        }
+        let count = match self.epoll.wait(&mut events, patience) {
+            Ok(0) => bail!("no answer within {PATIENCE:?}"),
+            Ok(count) => count,
+            Err(Errno::EINTR) => return Ok(()),
+            Err(error) => return Err(error).context("waiting for answers"),
+        };
         for event in &events[..count] {
             let client = &mut self.clients[event.data() as usize];
             client.hear(event.events(), tally)?;

@@ -77,10 +77,10 @@ fn run(context: &Context, report: &mut Report) -> Result<()> {
         report.table(&table);
     }
     if is_counting {
-        by_name(context, report, &servers)?;
+        by_name(context, report, servers)?;
     }
     copied(report, &all);
-    note_goals(context, report, &servers, &all);
+    note_goals(context, report, servers, &all);
     let names: Vec<_> = servers.iter().map(|server| server.name).collect();
     report.raw("rounds", serde_json::json!({ "shapes": SHAPES, "servers": names, "samples": all }))
 }

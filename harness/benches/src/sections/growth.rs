@@ -25,6 +25,8 @@ const ACTIVE: usize = 30;
 const CONNECTIONS: [usize; 8] = [1, 10, 30, 100, 300, 1000, 3000, 10_000];
 const WORKERS: [u32; 7] = [1, 2, 4, 8, 16, 32, 64];
 const CAPACITIES: [u32; 9] = [1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536];
+/// In so many rounds calls are counted, in the others time.
+const COUNTED_ROUNDS: usize = 2;
 /// Descriptors that are needed besides.
 const SPARE: u64 = 200;
 /// Growth that may be noise: above this, costs have grown with idle connections.
@@ -40,8 +42,8 @@ struct Step {
     capacity: u32,
     /// Rounds without counting calls.
     timed: Series,
-    /// One more with it, for the calls only.
-    counted: Option<Sample>,
+    /// Others with it, for the calls only.
+    counted: Series,
 }
 
 /// One curve.
@@ -65,7 +67,7 @@ fn run(context: &Context, report: &mut Report) -> Result<()> {
         workers,
         capacity,
         timed: Series::default(),
-        counted: None,
+        counted: Series::default(),
     };
     let sizes = || CONNECTIONS.into_iter().filter(move |&count| count <= most);
     let idle = |count: usize| Shape { idle: count - ACTIVE.min(count), ..Shape::clients(ACTIVE.min(count)) };
@@ -102,11 +104,12 @@ fn run(context: &Context, report: &mut Report) -> Result<()> {
 
 /// All sizes take turns, round by round.
 fn take_all(context: &Context, server: &Server, curves: &mut [Curve], tracepoints: &[&str]) -> Result<()> {
-    let rounds = context.options.rounds.min(5);
+    let rounds = context.options.rounds as usize;
     let steps: usize = curves.iter().map(|curve| curve.steps.len()).sum();
-    let bar = context.progress("Growing", steps * (rounds as usize + 1));
+    let bar = context.progress("Growing", steps * (rounds + COUNTED_ROUNDS));
     let task = Task::new(0, 1);
-    for round in 0..=rounds {
+    for round in 0..rounds + COUNTED_ROUNDS {
+        let is_counted = round < COUNTED_ROUNDS;
         for curve in curves.iter_mut() {
             for step in &mut curve.steps {
                 bar.set_message(format!("{}: {}", curve.name, step.size));
@@ -116,13 +119,10 @@ fn take_all(context: &Context, server: &Server, curves: &mut [Curve], tracepoint
                     placement: context.options.placement,
                     workers: step.workers,
                     capacity: step.capacity,
-                    tracepoints: if round == 0 { tracepoints } else { &[] },
+                    tracepoints: if is_counted { tracepoints } else { &[] },
                 };
                 let sample = measure(context, server, &plan)?;
-                match round {
-                    0 => step.counted = Some(sample),
-                    _ => step.timed.0.push(sample),
-                }
+                if is_counted { &mut step.counted } else { &mut step.timed }.0.push(sample);
                 bar.inc(1);
             }
         }
@@ -170,7 +170,7 @@ fn write(context: &Context, report: &mut Report, what: &str, curves: &[&Curve]) 
 }
 
 fn calls(step: &Step) -> f64 {
-    step.counted.as_ref().map_or(f64::NAN, |it| it.calls(0))
+    step.counted.find(f64::INFINITY, |it| it.calls(0)).map_or(f64::NAN, |it| it.summary.median)
 }
 
 fn cell_of(calls: f64) -> String {

@@ -53,7 +53,7 @@ fn run(context: &Context, report: &mut Report) -> Result<()> {
     );
     let bar = context.progress("Connecting", servers.len());
     let mut all = Vec::new();
-    for server in &servers {
+    for server in servers {
         bar.set_message(server.name);
         all.push(look(context, server, connections)?);
         bar.inc(1);

@@ -5,7 +5,9 @@ mod growth;
 mod idle;
 mod throughput;
 
-use anyhow::{Context as _, Result};
+use std::sync::OnceLock;
+
+use anyhow::{Result, bail};
 
 pub use counts::COUNTS;
 pub use growth::GROWTH;
@@ -18,13 +20,18 @@ use crate::report::Report;
 use crate::servers::{Running, Server, Settings, find_all};
 use crate::table::Table;
 
-/// The servers that can be measured. Those that cannot, and those that answer wrongly, are named in the report.
-fn servers(context: &Context, report: &mut Report) -> Result<Vec<Server>> {
-    let (mut servers, mut missing) = find_all(context)?;
+/// The servers that can be measured, found and checked once. Those that cannot, and those that answer wrongly, are
+/// named in the report.
+fn servers(context: &Context, report: &mut Report) -> Result<&'static [Server]> {
+    static FOUND: OnceLock<Vec<Server>> = OnceLock::new();
+    if let Some(servers) = FOUND.get() {
+        return Ok(servers);
+    }
+    let (mut servers, missing) = find_all(context)?;
     servers.retain(|server| {
         let checked = Running::start(server, &settings(context)).and_then(|it| it.check_answers());
         if let Err(error) = &checked {
-            missing.push(format!("{}: not measured, it answers wrongly: {error:#}", server.name));
+            report.lacks(&format!("{}: not measured, it answers wrongly: {error:#}", server.name));
         }
         checked.is_ok()
     });
@@ -32,14 +39,17 @@ fn servers(context: &Context, report: &mut Report) -> Result<Vec<Server>> {
     servers.iter().for_each(|server| table.row([server.name, server.about]));
     report.table(&table);
     missing.iter().for_each(|line| report.text(line));
-    (!servers.is_empty()).then_some(servers).context("there is no server to measure")
+    if servers.is_empty() {
+        bail!("there is no server to measure");
+    }
+    Ok(FOUND.get_or_init(|| servers))
 }
 
 /// Whether system calls can be counted. If not, the report says why.
 fn can_count(report: &mut Report) -> bool {
     let tried = CallCounter::try_once();
     if let Err(error) = &tried {
-        report.text(&format!("System calls are not counted here: {error:#}."));
+        report.lacks(&format!("System calls are not counted here: {error:#}."));
     }
     tried.is_ok()
 }

@@ -255,8 +255,10 @@ fn write_details(context: &Context, report: &mut Report, workload: &Workload) {
 fn note_goals(context: &Context, report: &mut Report, shared: &[Workload], one_core: &[Workload]) {
     let limit = limit(context);
     let mut note = |what: String, goal: Limit, found: Option<Finding>| {
-        let is_disturbed = found.is_some_and(|it| it.disturbed);
-        report.goal(what, goal, found.map(|it| it.summary), is_disturbed);
+        // Without a finding the peer is not here or was not chosen.
+        if let Some(found) = found {
+            report.goal(what, goal, Some(found.summary), found.disturbed);
+        }
     };
     let cpu = one_core[AT_30].ratio(INLINE, limit, Sample::cpu_per_request);
     note("CPU per request / inline, one core, 30 connections".to_owned(), Limit::AtMost(1.20), cpu);

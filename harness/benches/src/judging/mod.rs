@@ -10,9 +10,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use crate::Section;
 use crate::context::Context;
 use crate::report::{Limit, Report};
+use crate::section::Section;
 use crate::stats::Summary;
 use crate::table::Table;
 use checks::{IDS, Part, Run};

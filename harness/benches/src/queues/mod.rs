@@ -1,4 +1,4 @@
-//! The queue by itself: the server's [`TaskQueue`](../../../src/handoff/task_queue.rs) against the plain ring of lesson 01
+//! The queue by itself: the server's `TaskQueue` against the plain ring of lesson 01
 //! and the bounded channels of Rust.
 //!
 //! One thread puts tasks in, one or four take them out, and a task costs nothing. Each measurement is a process of its
@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::Section;
 use crate::context::Context;
 use crate::report::{Limit, Report};
+use crate::section::Section;
 use crate::stats::Summary;
 use crate::table::Table;
 use case::{Case, Cores, Queue};

@@ -29,7 +29,8 @@ impl Child {
     /// not outlive the thread that calls this.
     pub fn start(command: &Command, processors: &[usize]) -> Result<Child> {
         let list: Vec<String> = processors.iter().map(usize::to_string).collect();
-        let mut through = Command::new(std::env::current_exe()?);
+        // This program itself, even if its file has been replaced since.
+        let mut through = Command::new("/proc/self/exe");
         through.arg(TRAMPOLINE).arg(list.join(",")).arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {
             through.env(name, value.unwrap_or_default());

@@ -117,6 +117,8 @@ impl Plot {
     }
 
     fn write_legend(&self, out: &mut String) -> std::fmt::Result {
+        let (x, y, height) = (WIDTH - RIGHT - 230.0, TOP + 4.0, 8.0 + 20.0 * self.series.len() as f64);
+        writeln!(out, "<rect class=\"paper\" x=\"{x}\" y=\"{y}\" width=\"226\" height=\"{height}\"/>")?;
         for (number, series) in self.series.iter().enumerate() {
             let (x, y) = (WIDTH - RIGHT - 220.0, TOP + 18.0 + 20.0 * number as f64);
             let (end, text, baseline) = (x + 32.0, x + 40.0, y + 4.0);

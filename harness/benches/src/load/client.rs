@@ -17,6 +17,8 @@ pub(super) struct Client {
     stream: TcpStream,
     batch: Rc<Batch>,
     sent_at: Instant,
+    /// All answers to a batch have come at least once.
+    served: bool,
     /// How much of the batch has left.
     sent: usize,
     /// How much of the answers has come.
@@ -25,7 +27,7 @@ pub(super) struct Client {
 
 impl Client {
     pub fn new(stream: TcpStream, batch: Rc<Batch>) -> Client {
-        Client { stream, batch, sent_at: Instant::now(), sent: 0, received: 0 }
+        Client { stream, batch, sent_at: Instant::now(), served: false, sent: 0, received: 0 }
     }
 
     /// Sends the batch.
@@ -43,6 +45,11 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// Whether it has had all answers to a batch.
+    pub fn has_been_served(&self) -> bool {
+        self.served
     }
 
     /// The load generator paused for so long: that is no latency of the server.
@@ -87,6 +94,7 @@ impl Client {
         self.received = end;
         if self.received == self.batch.answers.len() {
             tally.bytes += self.batch.requests.len() as u64;
+            self.served = true;
             self.begin(now)?;
         }
         Ok(())

@@ -92,7 +92,7 @@ impl Load {
         Ok(Load { epoll, clients, _idle: idle })
     }
 
-    /// Sends for `warm_up`, then counts for `window`. `at_edge` is called at both edges of the counted time, while the
+    /// Sends for `warm_up`, and until every client has had an answer, then counts for `window`. `at_edge` is called at both edges of the counted time, while the
     /// load generator does nothing else. Fails if an answer is wrong or missing.
     pub fn run(
         &mut self,
@@ -114,7 +114,7 @@ impl Load {
         loop {
             self.turn(&mut tally)?;
             let now = Instant::now();
-            if now < edge {
+            if now < edge || begin.is_none() && !self.clients.iter().all(Client::has_been_served) {
                 continue;
             }
             if let Some(begin) = begin {

@@ -131,8 +131,10 @@ fn run(context: &Context, report: &mut Report) -> Result<()> {
     let (shared, rest) = workloads.split_at(costs.len() * SHAPES.len());
     let (one_core, alone) = rest.split_at(SHAPES.len());
     for of_cost in shared.chunks(SHAPES.len()) {
-        write_ratios(context, report, of_cost);
+        write_ratios(context, report, of_cost, "Throughput", Sample::throughput);
     }
+    let of_0_us = &shared[..SHAPES.len()];
+    write_ratios(context, report, of_0_us, "Processor time per request", Sample::cpu_per_request);
     write_one_core(context, report, one_core);
     write_alone(context, report, alone);
     shared.iter().for_each(|workload| write_details(context, report, workload));
@@ -172,19 +174,22 @@ fn one_sample(context: &Context, server: &Server, workload: &Workload) -> Result
     measure(context, server, &plan)
 }
 
-/// For one cost: how many times the throughput of each peer pool_server has.
-fn write_ratios(context: &Context, report: &mut Report, of_cost: &[Workload]) {
+/// For one cost: the ratio of one figure of pool_server to that of each peer.
+fn write_ratios(
+    context: &Context,
+    report: &mut Report,
+    of_cost: &[Workload],
+    what: &str,
+    figure: impl Fn(&Sample) -> f64,
+) {
     let [first, ..] = of_cost else { return };
-    report.heading(&format!(
-        "Throughput of pool_server as a multiple of each peer's; tasks of {} us",
-        first.cost.wanted
-    ));
+    report.heading(&format!("{what}, pool_server / peer; tasks of {} us", first.cost.wanted));
     let headings = of_cost.iter().map(|workload| workload.shape.words());
     let mut table = Table::new(["connections".to_owned()].into_iter().chain(headings));
     for peer in first.servers.iter().filter(|name| **name != OURS) {
         let ratios = of_cost
             .iter()
-            .map(|workload| cell(workload.ratio(peer, limit(context), Sample::throughput), |it| it.words(2)));
+            .map(|workload| cell(workload.ratio(peer, limit(context), &figure), |it| it.words(2)));
         table.row([(*peer).to_owned()].into_iter().chain(ratios));
     }
     report.table(&table);

@@ -14,10 +14,13 @@ SELFCHECK_FLAGS ?=
 N ?= 10
 FLAKY_FLAGS ?=
 
+# More options for the benchmark, such as --only servers --rounds 3 --round-ms 100.
+BENCH_FLAGS ?=
+
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 QUEST := $(TARGET)/release/quest
 
-.PHONY: help quest test model selfcheck flaky doctor fmt lint clean setup harness
+.PHONY: help quest test model selfcheck flaky bench doctor fmt lint clean setup harness
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,11 +43,18 @@ selfcheck: harness ## Grade the whole corpus against its manifests and write the
 flaky: harness ## Grade right and broken programs N times, idle and busy, and count verdicts that change: N=200
 	@$(QUEST) flaky --times '$(N)' --also . --out '$(TARGET)/flaky' $(FLAKY_FLAGS)
 
+bench: export CARGO_TARGET_DIR := $(TARGET)
+bench: harness ## Measure the server against its peers and the limit; tables and plots go to target/bench: BENCH_FLAGS=--help
+	@cargo build --locked --release --quiet --package pool_server
+	@cargo build --locked --release --quiet --workspace --manifest-path harness/benches/Cargo.toml --target-dir '$(TARGET)/bench-build'
+	@'$(TARGET)/bench-build/release/pool-bench' --target '$(TARGET)' $(BENCH_FLAGS)
+
 doctor: harness ## Say what this machine lacks for the checks, and how to get it
 	@$(QUEST) doctor
 
 fmt: ## Format the Rust code
 	@cargo fmt --all
+	@cargo fmt --all --manifest-path harness/benches/Cargo.toml
 
 lint: ## Look for format, lint and documentation faults
 	@.ci/test lint

@@ -52,11 +52,11 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Every Rust file of both crates, tests included.
+/// Every Rust file of both crates and of the benchmarks, tests included.
 fn sources() -> Vec<Source> {
     let mut sources = Vec::new();
-    let mut folders: Vec<PathBuf> =
-        ["src", "tests", "harness/src", "harness/tests"].map(|f| root().join(f)).into();
+    let folders = ["src", "tests", "harness/src", "harness/tests", "harness/benches"];
+    let mut folders: Vec<PathBuf> = folders.map(|f| root().join(f)).into();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten() {
             let path = entry.unwrap().path();
@@ -73,9 +73,12 @@ fn sources() -> Vec<Source> {
     sources
 }
 
-/// The rooms of a crate, lowest first: the order of the modules in its `lib.rs`.
+/// The rooms of a crate, lowest first: the order of the modules in its `lib.rs`, or `main.rs` if it has none.
 fn rooms(root_of_crate: &str) -> Vec<String> {
-    let text = fs::read_to_string(root().join(root_of_crate).join("lib.rs")).unwrap();
+    let folder = root().join(root_of_crate);
+    let text = fs::read_to_string(folder.join("lib.rs"))
+        .or_else(|_| fs::read_to_string(folder.join("main.rs")))
+        .unwrap();
     let modules = text.lines().filter_map(|line| line.trim().trim_start_matches("pub ").strip_prefix("mod "));
     modules.map(|name| name.trim_end_matches(';').to_owned()).collect()
 }
@@ -122,14 +125,14 @@ fn the_parser_of_this_test_reads_every_form_of_use() {
 #[test]
 fn a_room_uses_only_rooms_that_stand_before_it_in_the_list() {
     let mut wrong = Vec::new();
-    for crate_root in ["src", "harness/src"] {
+    for crate_root in ["src", "harness/src", "harness/benches/src"] {
         let rooms = rooms(crate_root);
         let place = |room: &str| rooms.iter().position(|known| known == room);
         for source in sources() {
             let Some(room) = source.room(crate_root) else { continue };
             let code: String = source.code().map(|(_, line)| format!("{line}\n")).collect();
             let Some(own) = place(room) else {
-                wrong.push(format!("{}: {room} is not in {crate_root}/lib.rs", source.path));
+                wrong.push(format!("{}: {room} is not in the list of modules of {crate_root}", source.path));
                 continue;
             };
             for other in used(&code) {

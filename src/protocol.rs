@@ -52,8 +52,8 @@ impl Answer {
 #[derive(Debug, Default)]
 pub struct LineBuffer {
     bytes: Vec<u8>,
-    /// `bytes[..taken]` has been given out already.
-    taken: usize,
+    /// `bytes[..taken]` has been given out already. Every idle connection has this: four bytes will do.
+    taken: u32,
     /// A line was too long: what follows is thrown away.
     broken: bool,
 }
@@ -75,7 +75,7 @@ impl LineBuffer {
     /// than [`MAX_LINE`] + 1 bytes and one such addition in the buffer.
     pub fn extend(&mut self, bytes: &[u8]) {
         if !self.broken {
-            self.bytes.drain(..self.taken);
+            self.bytes.drain(..self.taken as usize);
             self.taken = 0;
             self.bytes.extend_from_slice(bytes);
         }
@@ -95,7 +95,7 @@ impl LineBuffer {
                 Some(Line::TooLong)
             }
             Front::Line { text, next } => {
-                self.taken = next;
+                self.taken = next as u32;
                 Some(match &self.bytes[text] {
                     b"STATS" => Line::Stats,
                     text => Line::Task(text.to_vec()),
@@ -106,7 +106,8 @@ impl LineBuffer {
 
     fn front(&self) -> Front {
         // A line of full length, with its `\r\n`, is the most that needs looking at.
-        let ahead = &self.bytes[self.taken..];
+        let taken = self.taken as usize;
+        let ahead = &self.bytes[taken..];
         let ahead = &ahead[..ahead.len().min(MAX_LINE + 2)];
         let newline = ahead.iter().position(|&byte| byte == b'\n');
         let text = &ahead[..newline.unwrap_or(ahead.len())];
@@ -114,9 +115,7 @@ impl LineBuffer {
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         match newline {
             _ if text.len() > MAX_LINE => Front::TooLong,
-            Some(newline) => {
-                Front::Line { text: self.taken..self.taken + text.len(), next: self.taken + newline + 1 }
-            }
+            Some(newline) => Front::Line { text: taken..taken + text.len(), next: taken + newline + 1 },
             None => Front::Unfinished,
         }
     }

@@ -75,6 +75,11 @@ impl Connection {
         }
     }
 
+    /// Its number.
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
     /// Remembers what epoll said.
     pub fn note(&mut self, event: Event) {
         self.readable |= event.readable;

@@ -4,7 +4,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::EventLoop;
 use super::connection::Connection;
-use crate::handoff::ConnectionId;
 use crate::log::Role;
 use crate::sys::{Interest, ListenSocket, Socket};
 
@@ -66,12 +65,11 @@ impl EventLoop<'_> {
     pub(super) fn let_newcomers_in(&mut self) {
         for _ in 0..NEWCOMERS_A_TURN {
             let Some(socket) = self.listener.as_mut().and_then(Listener::accept) else { return };
-            let id = ConnectionId(self.next_connection);
-            self.next_connection += 1;
+            let id = self.connections.next_id();
             match self.epoll.add(&socket, id.0, Interest::ReadWrite) {
                 Ok(()) => {
-                    self.log.say(Role::Main, format_args!("connection {} accepted", id.0));
-                    self.connections.insert(id, Connection::new(id, socket));
+                    self.log.say(Role::Main, format_args!("{id} accepted"));
+                    self.connections.insert(Connection::new(id, socket));
                 }
                 Err(error) => self.log.say(Role::Main, format_args!("a newcomer was refused: {error}")),
             }

@@ -8,16 +8,18 @@
 
 pub mod listener;
 pub mod connection;
+pub mod connections;
 pub mod replies;
 pub mod counters;
 mod tasks;
 mod shutdown;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
-use self::connection::{Connection, Ending};
+use self::connection::Ending;
+use self::connections::Connections;
 use self::counters::Counters;
 use self::listener::Listener;
 use self::shutdown::Drain;
@@ -25,11 +27,10 @@ use crate::handoff::{Completion, Completions, ConnectionId, Load, Task, TaskQueu
 use crate::log::{Log, Role};
 use crate::sys::{Epoll, Event, Events, Interest, ListenSocket, SignalFd};
 
-/// The tokens of the loop's own descriptors. Connections are numbered from the next one on.
+/// The tokens of the loop's own descriptors. No connection's number is as small.
 const LISTENER: u64 = 0;
 const BELL: u64 = 1;
 const SIGNALS: u64 = 2;
-const FIRST_CONNECTION: u64 = 3;
 
 /// Most bytes taken off a socket at a time.
 const READ_SIZE: usize = 4096;
@@ -50,8 +51,7 @@ pub struct EventLoop<'env> {
     log: &'env Log,
 
     // Its clients.
-    connections: HashMap<ConnectionId, Connection>,
-    next_connection: u64,
+    connections: Connections,
     /// Connections that want to read and lack nothing but room in the queue or their turn, first come first served.
     to_read: VecDeque<ConnectionId>,
     /// Connections that may have something to send, or may have come to their end. Empty between turns.
@@ -99,8 +99,7 @@ impl<'env> EventLoop<'env> {
             queue,
             completions,
             log,
-            connections: HashMap::new(),
-            next_connection: FIRST_CONNECTION,
+            connections: Connections::default(),
             to_read: VecDeque::new(),
             touched: Vec::new(),
             lingering: VecDeque::new(),
@@ -163,7 +162,7 @@ impl<'env> EventLoop<'env> {
 
     fn hear_client(&mut self, id: ConnectionId, event: Event) {
         // An event of this batch may have closed it; its number is never used again.
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(id) else { return };
         if event.dead {
             return self.close(id, "vanished");
         }
@@ -182,7 +181,7 @@ impl<'env> EventLoop<'env> {
                 break;
             }
             let Some(id) = self.to_read.pop_front() else { break };
-            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            let Some(connection) = self.connections.get_mut(id) else { continue };
             connection.in_line = false;
             if !connection.wants_to_read() {
                 continue;
@@ -203,7 +202,7 @@ impl<'env> EventLoop<'env> {
     fn settle(&mut self) {
         let mut touched = std::mem::take(&mut self.touched);
         for id in touched.drain(..) {
-            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            let Some(connection) = self.connections.get_mut(id) else { continue };
             if connection.flush(|| self.counters.report(self.queue.occupancy())).is_err() {
                 self.close(id, "vanished");
                 continue;
@@ -216,7 +215,7 @@ impl<'env> EventLoop<'env> {
                     self.lingering.push_back((Instant::now() + LINGER, id));
                 }
                 Some(Ending::Shutdown) => {
-                    self.connections.remove(&id).into_iter().for_each(|it| it.hang_up(&mut self.scratch));
+                    self.connections.remove(id).into_iter().for_each(|it| it.hang_up(&mut self.scratch));
                 }
             }
             self.put_in_line(id);
@@ -235,7 +234,7 @@ impl<'env> EventLoop<'env> {
 
     /// Puts a connection that wants to read at the end of the line, unless it stands there already.
     fn put_in_line(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connections.get_mut(&id)
+        if let Some(connection) = self.connections.get_mut(id)
             && !connection.in_line
             && connection.wants_to_read()
         {
@@ -247,8 +246,8 @@ impl<'env> EventLoop<'env> {
     /// Forgets a connection. Its descriptor is closed, which also takes it out of the epoll set; results that still
     /// come for it will find nobody.
     fn close(&mut self, id: ConnectionId, reason: &str) {
-        if self.connections.remove(&id).is_some() {
-            self.log.say(Role::Main, format_args!("connection {} {reason}: closed", id.0));
+        if self.connections.remove(id).is_some() {
+            self.log.say(Role::Main, format_args!("{id} {reason}: closed"));
             self.listener.iter_mut().for_each(Listener::descriptor_freed);
         }
     }

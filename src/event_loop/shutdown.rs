@@ -27,8 +27,10 @@ impl EventLoop<'_> {
         if self.drain.is_none() {
             self.drain = Some(Drain { last_result: Instant::now() });
             self.listener = None;
-            self.touched.extend(self.connections.keys());
-            self.connections.values_mut().for_each(|connection| connection.shut_down());
+            for connection in self.connections.iter_mut() {
+                self.touched.push(connection.id());
+                connection.shut_down();
+            }
         }
     }
 
@@ -53,8 +55,8 @@ impl EventLoop<'_> {
 
     /// Closes what is left.
     pub(super) fn hang_up_all(&mut self) {
-        for (id, connection) in self.connections.drain() {
-            self.log.say(Role::Main, format_args!("connection {} does not read: closed", id.0));
+        for connection in self.connections.drain() {
+            self.log.say(Role::Main, format_args!("{} does not read: closed", connection.id()));
             connection.hang_up(&mut self.scratch);
         }
     }

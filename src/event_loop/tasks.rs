@@ -55,7 +55,7 @@ impl EventLoop<'_> {
     }
 
     fn answer(&mut self, ticket: Ticket, answer: Answer) {
-        let Some(connection) = self.connections.get_mut(&ticket.connection) else {
+        let Some(connection) = self.connections.get_mut(ticket.connection) else {
             return self.log.say(Role::Main, format_args!("{ticket} has an answer, but its client is gone"));
         };
         self.log.say(Role::Main, format_args!("{ticket} has its answer"));

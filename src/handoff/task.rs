@@ -5,9 +5,31 @@ use std::fmt;
 
 use crate::protocol::Answer;
 
-/// One connection, for ever: the next connection gets another number, even if it gets the same descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// One connection, for ever: the next connection gets another number, even if it gets the same descriptor. Its low bits
+/// say which slot of the event loop's table the connection has, those above count all connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionId(pub u64);
+
+/// Room for more slots than a process can have descriptors; the count comes round after 2^40 connections.
+const SLOT_BITS: u32 = 24;
+
+impl ConnectionId {
+    /// The number of the connection that is the `count`th of all, from 1 on, and has this slot.
+    pub fn new(count: u64, slot: usize) -> ConnectionId {
+        ConnectionId(count << SLOT_BITS | slot as u64)
+    }
+
+    /// Where it stands in the table.
+    pub fn slot(self) -> usize {
+        (self.0 & ((1 << SLOT_BITS) - 1)) as usize
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "connection {}", self.0 >> SLOT_BITS)
+    }
+}
 
 /// Whose request this is: the connection, and the place of the request in it, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +42,7 @@ pub struct Ticket {
 
 impl fmt::Display for Ticket {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "request {} of connection {}", self.sequence, self.connection.0)
+        write!(out, "request {} of {}", self.sequence, self.connection)
     }
 }
 

@@ -5,13 +5,22 @@ use crate::handoff::ConnectionId;
 
 /// A slot for each connection. Slots are used again, numbers are not: who comes with the number of a connection that has
 /// gone finds its slot empty, or somebody else there with another number.
-#[derive(Default)]
 pub struct Connections {
     slots: Vec<Option<Connection>>,
     /// The empty slots. The one that was emptied last is filled first: its memory is still in the cache.
     free: Vec<usize>,
     /// How many connections there have been.
     accepted: u64,
+}
+
+/// So many slots that malloc(3) maps memory of its own for them: only what is touched becomes resident, and the table grows
+/// by mremap(2), which copies nothing and leaves nothing behind.
+const SLOTS_AT_FIRST: usize = 2048;
+
+impl Default for Connections {
+    fn default() -> Connections {
+        Connections { slots: Vec::with_capacity(SLOTS_AT_FIRST), free: Vec::new(), accepted: 0 }
+    }
 }
 
 impl Connections {

@@ -34,10 +34,10 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
     let socket = ListenSocket::bind(config.port).map_err(could_not(&attempt))?;
 
     let log = Log::from_environment();
-    let queue = TaskQueue::new(config.capacity, config.workers);
+    let queue = TaskQueue::new(config.capacity, config.workers, config.task_timeout);
     let completions = Completions::new().map_err(could_not("make an eventfd"))?;
-    let event_loop = EventLoop::new(socket, signals, &queue, &completions, &log, config.task_timeout)
-        .map_err(could_not("set up epoll"))?;
+    let event_loop =
+        EventLoop::new(socket, signals, &queue, &completions, &log).map_err(could_not("set up epoll"))?;
 
     // The workers borrow queue, mailbox and log, so they have to be joined before those are destroyed.
     thread::scope(|scope| {

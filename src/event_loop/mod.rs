@@ -66,7 +66,6 @@ pub struct EventLoop<'env> {
     /// the bell is going to ring: the queue was full, and no ring has been used up since.
     room: usize,
     counters: Counters,
-    task_timeout: Option<Duration>,
     /// No task becomes overdue before then.
     next_overdue: Option<Instant>,
 
@@ -86,7 +85,6 @@ impl<'env> EventLoop<'env> {
         queue: &'env TaskQueue,
         completions: &'env Completions,
         log: &'env Log,
-        task_timeout: Option<Duration>,
     ) -> io::Result<EventLoop<'env>> {
         let epoll = Epoll::new()?;
         epoll.add(&socket, LISTENER, Interest::Read)?;
@@ -106,7 +104,6 @@ impl<'env> EventLoop<'env> {
             batch: Vec::new(),
             room: queue.room(),
             counters: Counters::default(),
-            task_timeout,
             next_overdue: None,
             drain: None,
             results: Vec::new(),

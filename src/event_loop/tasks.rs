@@ -23,14 +23,16 @@ impl EventLoop<'_> {
 
     /// Answers tasks that run for too long. Asks the queue only when there may be one.
     pub(super) fn give_up_overdue_tasks(&mut self) {
-        let Some(limit) = self.task_timeout else { return };
+        if self.queue.task_timeout().is_none() {
+            return;
+        }
         if self.counters.unfinished() == 0 {
             self.next_overdue = None;
             return;
         }
         let now = Instant::now();
         if self.next_overdue.is_none_or(|time| time <= now) {
-            let overdue = self.queue.take_overdue(now, limit);
+            let overdue = self.queue.take_overdue(now);
             self.next_overdue = overdue.next;
             overdue.tickets.into_iter().for_each(|ticket| self.answer(ticket, Answer::TIMEOUT));
         }

@@ -1,6 +1,6 @@
 //! Who works here, and what each worker has in hand. Guarded by the task queue's mutex, of whose state it is a part.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::task::Ticket;
 use crate::config::PoolSize;
@@ -21,11 +21,11 @@ enum State {
     Vacant,
     /// Looks for work.
     EmptyHanded,
-    /// Has been at work on the ticket's task since then. `overdue`: that it takes too long has been reported.
+    /// Is at work on the ticket's task, which is overdue from `deadline` on. `None`: it may take for ever, or that it
+    /// takes too long has been reported.
     Working {
         ticket: Ticket,
-        since: Instant,
-        overdue: bool,
+        deadline: Option<Instant>,
     },
 }
 
@@ -47,9 +47,9 @@ impl Roster {
         self.seats[seat.0] = State::Vacant;
     }
 
-    /// The worker has taken this task.
-    pub fn take(&mut self, seat: Seat, ticket: Ticket) {
-        self.seats[seat.0] = State::Working { ticket, since: Instant::now(), overdue: false };
+    /// The worker has taken this task, and is to be done with it by `deadline`, if there is one.
+    pub fn take(&mut self, seat: Seat, ticket: Ticket, deadline: Option<Instant>) {
+        self.seats[seat.0] = State::Working { ticket, deadline };
     }
 
     /// The worker has done its task.
@@ -72,32 +72,33 @@ impl Roster {
         self.employed() > self.min
     }
 
-    /// The tickets of all tasks that have been in hand for `limit` or longer at the time `now`; each is returned once.
-    pub fn take_overdue(&mut self, now: Instant, limit: Duration) -> Vec<Ticket> {
+    /// The tickets of all tasks in hand whose deadline is not after `now`; each is returned once.
+    pub fn take_overdue(&mut self, now: Instant) -> Vec<Ticket> {
         let mut tickets = Vec::new();
         for seat in &mut self.seats {
-            if let State::Working { ticket, since, overdue: overdue @ false } = seat
-                && *since + limit <= now
+            if let State::Working { ticket, deadline } = seat
+                && deadline.take_if(|deadline| *deadline <= now).is_some()
             {
-                *overdue = true;
                 tickets.push(*ticket);
             }
         }
         tickets
     }
 
-    /// Since when the oldest task that is not yet overdue has been in hand.
-    pub fn longest_at_work(&self) -> Option<Instant> {
-        let since = |seat: &State| match *seat {
-            State::Working { since, overdue: false, .. } => Some(since),
+    /// When the next task in hand becomes overdue.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let deadline = |seat: &State| match *seat {
+            State::Working { deadline, .. } => deadline,
             _ => None,
         };
-        self.seats.iter().filter_map(since).min()
+        self.seats.iter().filter_map(deadline).min()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::handoff::ConnectionId;
 
@@ -117,20 +118,22 @@ mod tests {
 
     #[test]
     fn a_task_is_overdue_once_and_only_while_in_hand() {
-        let limit = Duration::from_secs(10);
+        let now = Instant::now();
+        let (soon, late) = (now + Duration::from_secs(1), now + Duration::from_secs(10));
         let ticket = |sequence| Ticket { connection: ConnectionId(1), sequence };
-        let mut roster = roster(2, 2);
-        let (first, second) = (roster.employ().unwrap(), roster.employ().unwrap());
-        roster.take(first, ticket(1));
-        roster.take(second, ticket(2));
-        assert_eq!(roster.at_work(), 2);
-        let start = roster.longest_at_work().unwrap();
-        assert_eq!(roster.take_overdue(start, limit), []);
+        let mut roster = roster(3, 3);
+        let [first, second, third] = [(); 3].map(|()| roster.employ().unwrap());
+        roster.take(first, ticket(1), Some(late));
+        roster.take(second, ticket(2), Some(soon));
+        roster.take(third, ticket(3), None);
+        assert_eq!(roster.at_work(), 3);
+        assert_eq!(roster.next_deadline(), Some(soon));
+        assert_eq!(roster.take_overdue(now), []);
         roster.put_down(second);
-        assert_eq!(roster.at_work(), 1);
-        let late = Instant::now() + limit;
-        assert_eq!(roster.take_overdue(late, limit), [ticket(1)]);
-        assert_eq!(roster.take_overdue(late, limit), []);
-        assert_eq!(roster.longest_at_work(), None);
+        assert_eq!(roster.at_work(), 2);
+        assert_eq!(roster.next_deadline(), Some(late));
+        assert_eq!(roster.take_overdue(late), [ticket(1)]);
+        assert_eq!(roster.take_overdue(late), []);
+        assert_eq!(roster.next_deadline(), None);
     }
 }

@@ -16,6 +16,7 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 /// the room and pushes no more, with [`TaskQueue::push_all`]. What it has no room for stays in the sockets.
 pub struct TaskQueue {
     capacity: usize,
+    task_timeout: Option<Duration>,
     state: Mutex<State>,
     /// There is a task, or there will be none any more.
     work: Condvar,
@@ -80,13 +81,14 @@ pub struct Taken {
 pub struct Overdue {
     /// Their tickets; each is reported once.
     pub tickets: Vec<Ticket>,
-    /// No other task can become overdue before then; `None`: none is in hand or waits.
+    /// No other task can become overdue before then; `None`: none is in hand or waits, or tasks may take for ever.
     pub next: Option<Instant>,
 }
 
 impl TaskQueue {
-    /// An empty queue for at most `capacity` waiting tasks, and a roster for `workers`.
-    pub fn new(capacity: usize, workers: PoolSize) -> TaskQueue {
+    /// An empty queue for at most `capacity` waiting tasks, and a roster for `workers`. A task that has been in hand for
+    /// `task_timeout` is overdue; `None`: no task ever is, and nobody looks at the clock.
+    pub fn new(capacity: usize, workers: PoolSize, task_timeout: Option<Duration>) -> TaskQueue {
         let state = Mutex::new(State {
             tasks: VecDeque::with_capacity(capacity),
             closed: false,
@@ -95,7 +97,7 @@ impl TaskQueue {
             pushers_asleep: 0,
             roster: Roster::new(workers),
         });
-        TaskQueue { capacity, work: Condvar::of(&state), space: Condvar::of(&state), state }
+        TaskQueue { capacity, task_timeout, work: Condvar::of(&state), space: Condvar::of(&state), state }
     }
 
     /// Moves tasks from the front of `batch` into the queue, as many as fit, with one lock and at most one signal.
@@ -148,7 +150,7 @@ impl TaskQueue {
         while state.tasks.is_empty() && !state.closed && !may_leave {
             (state, may_leave) = self.wait_for_work(state);
         }
-        let taken = state.take(seat, self.capacity);
+        let taken = state.take(seat, self.capacity, self.task_timeout);
         self.wake_worker(&mut state);
         if state.pushers_asleep > 0 {
             self.space.signal(&state);
@@ -187,13 +189,18 @@ impl TaskQueue {
         self.state.lock().roster.leave(seat);
     }
 
-    /// Reports the tasks that have been in hand for `limit` or longer at the time `now`. Main thread.
-    pub fn take_overdue(&self, now: Instant, limit: Duration) -> Overdue {
+    /// How long a task may be in hand; `None` means for ever. Any thread.
+    pub fn task_timeout(&self) -> Option<Duration> {
+        self.task_timeout
+    }
+
+    /// Reports the tasks that have been in hand for too long at the time `now`. Main thread.
+    pub fn take_overdue(&self, now: Instant) -> Overdue {
         let mut state = self.state.lock();
-        let tickets = state.roster.take_overdue(now, limit);
+        let tickets = state.roster.take_overdue(now);
         // A task that waits may be taken at any moment from now on.
-        let oldest = state.roster.longest_at_work().or((!state.tasks.is_empty()).then_some(now));
-        Overdue { tickets, next: oldest.map(|since| since + limit) }
+        let if_taken_now = self.task_timeout.filter(|_| !state.tasks.is_empty()).map(|limit| now + limit);
+        Overdue { tickets, next: state.roster.next_deadline().or(if_taken_now) }
     }
 
     /// Signals, if a task waits, somebody sleeps, and nobody is on the way yet.
@@ -232,13 +239,15 @@ impl State {
     }
 
     /// Gives the oldest task to the worker in `seat`, or takes the seat back if there is none.
-    fn take(&mut self, seat: Seat, capacity: usize) -> Option<Taken> {
+    fn take(&mut self, seat: Seat, capacity: usize, timeout: Option<Duration>) -> Option<Taken> {
         let made_room = self.tasks.len() == capacity;
         let Some(task) = self.tasks.pop_front() else {
             self.roster.leave(seat);
             return None;
         };
-        self.roster.take(seat, task.ticket);
+        // The lock is held: nobody looks at the clock here unless there is a limit.
+        let deadline = timeout.map(|limit| Instant::now() + limit);
+        self.roster.take(seat, task.ticket, deadline);
         Some(Taken { task, made_room })
     }
 }
@@ -256,7 +265,11 @@ mod tests {
     }
 
     fn queue(capacity: usize) -> (TaskQueue, Seat) {
-        let queue = TaskQueue::new(capacity, PoolSize { min: 1, max: 1 });
+        timed_queue(capacity, None)
+    }
+
+    fn timed_queue(capacity: usize, task_timeout: Option<Duration>) -> (TaskQueue, Seat) {
+        let queue = TaskQueue::new(capacity, PoolSize { min: 1, max: 1 }, task_timeout);
         let seat = queue.employ().unwrap();
         (queue, seat)
     }
@@ -284,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_can_be_spared_leaves_and_one_stays() {
-        let queue = TaskQueue::new(2, PoolSize { min: 1, max: 2 });
+        let queue = TaskQueue::new(2, PoolSize { min: 1, max: 2 }, None);
         let (first, second) = (queue.employ().unwrap(), queue.employ().unwrap());
         assert_eq!(queue.pop(second), None);
         assert_eq!(queue.push_all(&mut vec![task(0)]).workers, 1);
@@ -293,20 +306,29 @@ mod tests {
 
     #[test]
     fn only_a_task_in_hand_can_be_overdue() {
-        let (queue, seat) = queue(2);
         let limit = Duration::from_secs(5);
+        let (queue, seat) = timed_queue(2, Some(limit));
         let (now, late) = (Instant::now(), Instant::now() + 2 * limit);
-        assert_eq!(queue.take_overdue(now, limit), Overdue { tickets: vec![], next: None });
+        assert_eq!(queue.take_overdue(now), Overdue { tickets: vec![], next: None });
         queue.push_all(&mut vec![task(0)]);
-        assert_eq!(queue.take_overdue(late, limit), Overdue { tickets: vec![], next: Some(late + limit) });
+        assert_eq!(queue.take_overdue(late), Overdue { tickets: vec![], next: Some(late + limit) });
         queue.pop(seat);
-        assert_eq!(queue.take_overdue(late, limit), Overdue { tickets: vec![task(0).ticket], next: None });
+        assert_eq!(queue.take_overdue(late), Overdue { tickets: vec![task(0).ticket], next: None });
+    }
+
+    #[test]
+    fn without_a_limit_no_task_is_overdue() {
+        let (queue, seat) = queue(2);
+        queue.push_all(&mut vec![task(0), task(1)]);
+        queue.pop(seat);
+        let late = Instant::now() + Duration::from_secs(3600);
+        assert_eq!(queue.take_overdue(late), Overdue { tickets: vec![], next: None });
     }
 
     #[test]
     fn four_workers_take_every_task_once_each_in_order() {
         const TASKS: u64 = 2000;
-        let queue = TaskQueue::new(8, PoolSize { min: 4, max: 4 });
+        let queue = TaskQueue::new(8, PoolSize { min: 4, max: 4 }, None);
         let seen = Mutex::new(Vec::new());
         thread::scope(|scope| {
             for _ in 0..4 {

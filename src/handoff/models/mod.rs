@@ -35,7 +35,7 @@ fn answer(ticket: Ticket) -> Completion {
 
 /// A queue for so many tasks and workers.
 fn queue(capacity: usize, workers: usize) -> Arc<TaskQueue> {
-    Arc::new(TaskQueue::new(capacity, PoolSize { min: workers, max: workers }))
+    Arc::new(TaskQueue::new(capacity, PoolSize { min: workers, max: workers }, None))
 }
 
 /// Starts a worker that takes `count` tasks, or, without a count, all until `None`. Its handle gives them, in the order

@@ -106,7 +106,7 @@ pub struct Real {
 
 impl Real {
     pub fn new(capacity: usize, threads: usize) -> Real {
-        let queue = TaskQueue::new(capacity, PoolSize { min: threads, max: threads });
+        let queue = TaskQueue::new(capacity, PoolSize { min: threads, max: threads }, None);
         let seats = (0..threads).map(|_| queue.employ().unwrap()).collect();
         Real { queue, seats }
     }

@@ -146,7 +146,7 @@ struct Rig {
 
 impl Rig {
     fn new(capacity: usize, producers: usize, consumers: usize) -> Rig {
-        let queue = Arc::new(TaskQueue::new(capacity, PoolSize { min: consumers, max: consumers }));
+        let queue = Arc::new(TaskQueue::new(capacity, PoolSize { min: consumers, max: consumers }, None));
         let seats = (0..consumers).map(|_| queue.employ().unwrap()).collect();
         Rig { queue, seats, producers, crew: Crew::new(producers + consumers + 1) }
     }

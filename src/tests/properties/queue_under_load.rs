@@ -74,7 +74,7 @@ proptest! {
         producers in prop::collection::vec(pushes(), 1..5),
         consumers in 1_usize..5,
     ) {
-        let queue = Arc::new(TaskQueue::new(capacity, PoolSize { min: consumers, max: consumers }));
+        let queue = Arc::new(TaskQueue::new(capacity, PoolSize { min: consumers, max: consumers }, None));
         let closed = Arc::new(AtomicBool::new(false));
         let mut crew = Crew::new(consumers + producers.len());
         for consumer in 0..consumers {

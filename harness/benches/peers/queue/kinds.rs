@@ -88,7 +88,7 @@ impl<Queue> Drop for Closing<Queue> {
 
 /// The queue, and each consumer's way to it: the queue and a seat.
 fn employed(capacity: usize, consumers: usize) -> (Closing<TaskQueue>, Vec<(Arc<TaskQueue>, Seat)>) {
-    let queue = Arc::new(TaskQueue::new(capacity, PoolSize { min: consumers, max: consumers }));
+    let queue = Arc::new(TaskQueue::new(capacity, PoolSize { min: consumers, max: consumers }, None));
     let seats = iter::from_fn(|| queue.employ()).map(|seat| (queue.clone(), seat)).collect();
     (Closing(queue, TaskQueue::close), seats)
 }

@@ -79,9 +79,12 @@ pub const MUTATIONS: &[Mutation] = &[
     ),
     queue(
         "`pop`: a worker leaves a closed queue that still has tasks",
-        "        let taken = state.take(seat, self.capacity);
+        "        let taken = state.take(seat, self.capacity, self.task_timeout);
 ",
-        "        let taken = if state.closed { None } else { state.take(seat, self.capacity) };
+        "        let taken = match state.closed {
+            true => None,
+            false => state.take(seat, self.capacity, self.task_timeout),
+        };
 ",
         &["close_and_pop", "close_and_pop_and_push", "close_and_push", "shutdown"],
     ),

@@ -52,10 +52,10 @@ pub const MUTATIONS: &[Mutation] = &[
     ),
     queue(
         "`pop`: does not wake the next",
-        "        let taken = state.take(seat, self.capacity);
+        "        let taken = state.take(seat, self.capacity, self.task_timeout);
         self.wake_worker(&mut state);
 ",
-        "        let taken = state.take(seat, self.capacity);
+        "        let taken = state.take(seat, self.capacity, self.task_timeout);
 ",
         &["push_all_and_pop", "push_and_pop"],
     ),

@@ -3,7 +3,7 @@
 //! | datum | guarded by | written by | read by | woken through |
 //! |---|---|---|---|---|
 //! | waiting tasks, `closed` ([`TaskQueue`]) | the queue's mutex | main: `push_all`, `close`; any: `push`, `try_push`; workers: `pop` | all | condition variables: `work` for workers, `space` for who sleeps in `push` |
-//! | `idle`, `wake_under_way`, `pushers_asleep` ([`TaskQueue`]) | the queue's mutex | as above | all | none |
+//! | `idle`, `worker_under_way`, `pushers_asleep`, `pusher_under_way` ([`TaskQueue`]) | the queue's mutex | as above | all | none |
 //! | [`Roster`]: who is employed, what each has in hand | the queue's mutex | main: `employ`, `take_overdue`; workers: `pop` | both | none |
 //! | results, `rung` ([`Completions`]) | the mailbox's mutex | workers: `post`, `ring`; main: `collect` | main: `collect` | eventfd, watched by main's epoll |
 //!

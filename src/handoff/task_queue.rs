@@ -25,18 +25,24 @@ pub struct TaskQueue {
 }
 
 /// Guarded by the mutex. Whenever the mutex is free, this holds:
-/// *tasks wait and workers are idle, only if a wake is under way*; and
-/// *there is room and pushers sleep, only if as many of them have been signalled as there is room for, or all*.
+/// *tasks wait and workers are idle, only if a worker is under way*; and
+/// *there is room and pushers sleep, only if a pusher is under way*.
+///
+/// Under way is who has been woken and is not yet back with the lock. One at a time is enough, however many tasks or
+/// places there are: who comes back takes one, and wakes the next if there is another. Who comes back too late finds
+/// nothing left, and so nothing to wake anybody for.
 struct State {
     tasks: VecDeque<Task>,
     /// No task will come any more.
     closed: bool,
     /// Workers inside a wait on `work`, the one that is being woken included.
     idle: usize,
-    /// A signal was sent, and no waiter has come back since. One at a time is enough: who comes back wakes the next.
-    wake_under_way: bool,
-    /// Threads inside a wait on `space`, those that are being woken included.
+    /// `work` was signalled, and no worker has come back since.
+    worker_under_way: bool,
+    /// Threads inside a wait on `space`, the one that is being woken included.
     pushers_asleep: usize,
+    /// `space` was signalled, and no pusher has come back since.
+    pusher_under_way: bool,
     roster: Roster,
 }
 
@@ -93,8 +99,9 @@ impl TaskQueue {
             tasks: VecDeque::with_capacity(capacity),
             closed: false,
             idle: 0,
-            wake_under_way: false,
+            worker_under_way: false,
             pushers_asleep: 0,
+            pusher_under_way: false,
             roster: Roster::new(workers),
         });
         TaskQueue { capacity, task_timeout, work: Condvar::of(&state), space: Condvar::of(&state), state }
@@ -118,12 +125,14 @@ impl TaskQueue {
             state.pushers_asleep += 1;
             state = self.space.wait(state);
             state.pushers_asleep -= 1;
+            state.pusher_under_way = false;
         }
         if state.closed {
             return Err(task);
         }
         state.tasks.push_back(task);
         self.wake_worker(&mut state);
+        self.wake_pusher(&mut state);
         Ok(())
     }
 
@@ -152,9 +161,7 @@ impl TaskQueue {
         }
         let taken = state.take(seat, self.capacity, self.task_timeout);
         self.wake_worker(&mut state);
-        if state.pushers_asleep > 0 {
-            self.space.signal(&state);
-        }
+        self.wake_pusher(&mut state);
         taken
     }
 
@@ -203,11 +210,19 @@ impl TaskQueue {
         Overdue { tickets, next: state.roster.next_deadline().or(if_taken_now) }
     }
 
-    /// Signals, if a task waits, somebody sleeps, and nobody is on the way yet.
+    /// Signals, if a task waits, a worker sleeps, and none is under way.
     fn wake_worker(&self, state: &mut MutexGuard<'_, State>) {
-        if !state.tasks.is_empty() && state.idle > 0 && !state.wake_under_way {
-            state.wake_under_way = true;
+        if !state.tasks.is_empty() && state.idle > 0 && !state.worker_under_way {
+            state.worker_under_way = true;
             self.work.signal(state);
+        }
+    }
+
+    /// Signals, if there is room, a pusher sleeps, and none is under way.
+    fn wake_pusher(&self, state: &mut MutexGuard<'_, State>) {
+        if state.room(self.capacity) > 0 && state.pushers_asleep > 0 && !state.pusher_under_way {
+            state.pusher_under_way = true;
+            self.space.signal(state);
         }
     }
 
@@ -226,7 +241,7 @@ impl TaskQueue {
             false => (self.work.wait(state), false),
         };
         state.idle -= 1;
-        state.wake_under_way = false;
+        state.worker_under_way = false;
         let may_leave = timed_out && state.roster.can_spare_one();
         (state, may_leave)
     }

@@ -75,8 +75,8 @@ fn two_pushers_two_workers() {
     });
 }
 
-/// Two pushers sleep on a full queue for two. Two places become free one after the other, and nothing else happens: each
-/// has to wake one.
+/// Two pushers sleep on a full queue for two. Two places become free one after the other, and nothing else happens. If
+/// the first pusher is still under way at the second pop, it has to wake the other; if it is back, the pop has to.
 #[test]
 fn pop_and_push() {
     explore(2, || {
@@ -94,6 +94,42 @@ fn pop_and_push() {
         pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
         assert_eq!(queue.occupancy().waiting, 2);
         assert_they_took(workers, &[(0, 1 - mine.sequence)]);
+    });
+}
+
+/// A pusher sleeps on a full queue for one, a worker makes room, and `try_push` is there before the pusher is back. The
+/// pusher sleeps on, and the next pop has to wake it once more.
+#[test]
+fn try_push_and_push() {
+    explore(2, || {
+        let queue = queue(1, 1);
+        queue.push_all(&mut vec![task(0, 0)]);
+        let workers = vec![worker(&queue, None)];
+        let pusher = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || assert_eq!(queue.push(task(1, 0)), Ok(())))
+        };
+        let was_faster = queue.try_push(task(0, 1)).is_ok();
+        pusher.join().unwrap();
+        queue.close();
+        match was_faster {
+            true => assert_they_took(workers, &[(0, 0), (0, 1), (1, 0)]),
+            false => assert_they_took(workers, &[(0, 0), (1, 0)]),
+        }
+    });
+}
+
+/// One pusher, who sleeps, pushes and sleeps again. A pop that comes while it is awake must not take it for a sleeper, or
+/// the wake for the pop after it is thought to be under way already.
+#[test]
+fn pop_and_push_again() {
+    explore(2, || {
+        let queue = queue(1, 1);
+        let workers = vec![worker(&queue, Some(4))];
+        for sequence in 0..4 {
+            assert_eq!(queue.push(task(0, sequence)), Ok(()));
+        }
+        assert_they_took(workers, &[(0, 0), (0, 1), (0, 2), (0, 3)]);
     });
 }
 

@@ -33,7 +33,7 @@ loom = "0.7"
 [lints.rust]
 warnings = "allow"
 
-# Forty copies would be a hundred megabytes of it.
+# In so many copies it would be a hundred megabytes.
 [profile.dev.package.mutations]
 debug = false
 

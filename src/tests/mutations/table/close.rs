@@ -7,7 +7,7 @@ pub const MUTATIONS: &[Mutation] = &[
         "`close`: workers are not woken",
         "        self.work.broadcast(&state);\n",
         "",
-        &["pop_and_read", "close_and_pop", "close_and_pop_and_push", "shutdown"],
+        &["pop_and_read", "close_and_pop", "close_and_pop_and_push", "try_push_and_push", "shutdown"],
     ),
     queue(
         "`close`: one worker is woken",
@@ -19,7 +19,7 @@ pub const MUTATIONS: &[Mutation] = &[
         "`close`: pushers are not woken",
         "        self.space.broadcast(&state);\n",
         "",
-        &["close_and_push"],
+        &["close_and_pop_and_push", "close_and_push"],
     ),
     queue(
         "`close`: one pusher is woken",
@@ -39,7 +39,14 @@ pub const MUTATIONS: &[Mutation] = &[
         state = self.state.lock();
         state.closed = true;
 ",
-        &["pop_and_read", "close_and_pop", "close_and_pop_and_push", "close_and_push", "shutdown"],
+        &[
+            "pop_and_read",
+            "close_and_pop",
+            "close_and_pop_and_push",
+            "close_and_push",
+            "try_push_and_push",
+            "shutdown",
+        ],
     ),
     harmless(
         queue(
@@ -75,7 +82,14 @@ pub const MUTATIONS: &[Mutation] = &[
         "`pop`: a worker sleeps on although the queue is closed",
         "while state.tasks.is_empty() && !state.closed && !may_leave {",
         "while state.tasks.is_empty() && !may_leave {",
-        &["pop_and_read", "close_and_pop", "close_and_pop_and_push", "close_and_push", "shutdown"],
+        &[
+            "pop_and_read",
+            "close_and_pop",
+            "close_and_pop_and_push",
+            "close_and_push",
+            "try_push_and_push",
+            "shutdown",
+        ],
     ),
     queue(
         "`pop`: a worker leaves a closed queue that still has tasks",
@@ -86,7 +100,7 @@ pub const MUTATIONS: &[Mutation] = &[
             false => state.take(seat, self.capacity, self.task_timeout),
         };
 ",
-        &["close_and_pop", "close_and_pop_and_push", "close_and_push", "shutdown"],
+        &["close_and_pop", "close_and_pop_and_push", "close_and_push", "try_push_and_push", "shutdown"],
     ),
     queue(
         "`push`: sleeps on although the queue is closed",

@@ -23,7 +23,13 @@ pub const MUTATIONS: &[Mutation] = &[
         }
         state.tasks.push_back(task);
 ",
-        &["push_and_pop", "push_and_pop_again", "try_push_and_pop", "two_pushers_two_workers"],
+        &[
+            "pop_and_push_again",
+            "push_and_pop",
+            "push_and_pop_again",
+            "try_push_and_pop",
+            "two_pushers_two_workers",
+        ],
     ),
     queue(
         "`try_push`: no signal",
@@ -36,7 +42,7 @@ pub const MUTATIONS: &[Mutation] = &[
         }
         state.tasks.push_back(task);
 ",
-        &["try_push_and_pop"],
+        &["try_push_and_pop", "try_push_and_push"],
     ),
     queue(
         "`push_all`: signals, and puts the tasks in after (in another critical section)",
@@ -76,20 +82,23 @@ pub const MUTATIONS: &[Mutation] = &[
             "pop_and_read",
             "close_and_pop",
             "close_and_pop_and_push",
+            "pop_and_push_again",
             "push_all_and_pop",
             "push_and_pop",
             "push_and_pop_again",
             "try_push_and_pop",
+            "try_push_and_push",
             "two_pushers_two_workers",
             "shutdown",
         ],
     ),
     queue(
         "`pop`: the mark that a wake is under way is never taken back",
-        "        state.wake_under_way = false;
+        "        state.worker_under_way = false;
 ",
         "",
         &[
+            "pop_and_push_again",
             "push_all_and_pop",
             "push_and_pop",
             "push_and_pop_again",
@@ -102,7 +111,7 @@ pub const MUTATIONS: &[Mutation] = &[
         "        state.idle -= 1;
 ",
         "",
-        &["push_and_pop_again"],
+        &["pop_and_push_again", "push_and_pop_again"],
     ),
     queue(
         "`pop`: takes the newest",
@@ -113,7 +122,7 @@ pub const MUTATIONS: &[Mutation] = &[
     harmless(
         queue(
             "`wake_worker`: a signal for each task, one under way or not",
-            " && !state.wake_under_way {",
+            " && !state.worker_under_way {",
             " {",
             &[],
         ),

@@ -3,7 +3,7 @@
 //!
 //! Every turn takes the same steps: sleep; hear what happened; read requests; hand them over; look for overdue tasks;
 //! send answers; let newcomers in. All descriptors are edge-triggered, and what epoll has said once is remembered in
-//! [`Connection`] and [`Listener`]. So a connection that may not be read now simply stays in a list while the loop
+//! [`connection::Connection`] and [`Listener`]. So a connection that may not be read now simply stays in a list while the loop
 //! sleeps, and epoll_ctl(2) is called once in a connection's life.
 
 pub mod listener;

@@ -69,7 +69,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = runner::DEFAULT_SEED)]
     seed: u64,
 
-    /// How many orders of steps are tried where a mistake may show in few of them only (R1, R3, R6)
+    /// How many orders of steps are tried where a mistake may show in few of them only (R1, R3, R6; five times as many in Q6)
     #[arg(long, value_name = "N", default_value_t = runner::DEFAULT_SCHEDULES)]
     schedules: usize,
 

@@ -76,6 +76,7 @@ impl Clients {
         let socket = socket(AddressFamily::Inet, SockType::Stream, flags, None).map_err(failed)?;
         // What a script sends in one go is one packet, and what it sends apart is two.
         setsockopt(&socket, sockopt::TcpNoDelay, &true).map_err(failed)?;
+        send_at_once(&socket);
         if let Some(bytes) = receive_buffer {
             setsockopt(&socket, sockopt::RcvBuf, &bytes).map_err(failed)?;
         }
@@ -158,6 +159,13 @@ impl Clients {
             Some((id, PollFd::new(socket.as_fd(), flags)))
         })
     }
+}
+
+/// Lets a socket send as soon as the other end has room. Some machines pace what they send (BBR): then a packet may lie
+/// there for longer than a kernel puts off an acknowledgement, and looks as if it waited for room.
+pub fn send_at_once(socket: &impl AsFd) {
+    // Every kernel has it; see tcp(7), TCP_CONGESTION.
+    let _ = setsockopt(socket, sockopt::TcpCongestion, &"reno".into());
 }
 
 #[cfg(test)]

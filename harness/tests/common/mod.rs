@@ -35,15 +35,16 @@ pub fn corpus_of(name: &str) -> Vec<Entry> {
     entries(&quest, &quest_folder().with_file_name(&quest.id)).unwrap()
 }
 
-/// `1` or `2`: only every second broken program, from this one on. Otherwise all.
-const HALF: &str = "QUEST_CORPUS_HALF";
+/// `1`, `2` or `3`: only every third broken program, from this one on. Otherwise all.
+const THIRD: &str = "QUEST_CORPUS_THIRD";
 
 /// Those broken programs whose turn it is.
 pub fn whose_turn_it_is(broken: impl Iterator<Item = Entry>) -> impl Iterator<Item = Entry> {
-    let (skipped, step) = match env::var(HALF).as_deref() {
-        Ok("1") => (0, 2),
-        Ok("2") => (1, 2),
-        Ok(other) => panic!("{HALF} is {other:?}, and can be 1 or 2"),
+    let (skipped, step) = match env::var(THIRD).as_deref() {
+        Ok("1") => (0, 3),
+        Ok("2") => (1, 3),
+        Ok("3") => (2, 3),
+        Ok(other) => panic!("{THIRD} is {other:?}, and can be 1, 2 or 3"),
         Err(_) => (0, 1),
     };
     broken.skip(skipped).step_by(step)

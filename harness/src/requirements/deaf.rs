@@ -3,7 +3,7 @@
 use crate::{
     error::{HarnessError, Trouble},
     probes::{
-        clients::{ClientId, Link, send_at_once},
+        clients::{ClientId, Link},
         session::{Session, Settled},
     },
 };
@@ -78,7 +78,6 @@ fn shrink_send_buffer(session: &Session, id: ClientId) -> Result<(), Trouble> {
     let connection = ledger.connection(session.clients.get(id).port());
     let fd = connection.and_then(|connection| ledger.descriptor_of(connection));
     let Some(socket) = fd.and_then(|fd| session.tracer.borrow_fd(fd)) else { return Ok(()) };
-    send_at_once(&socket);
     setsockopt(&socket, sockopt::SndBuf, &1)
         .map_err(|e| HarnessError::system("make the server's send buffer small", e))?;
     Ok(())

@@ -163,7 +163,7 @@ impl Clients {
 
 /// Lets a socket send as soon as the other end has room. Some machines pace what they send (BBR): then a packet may lie
 /// there for longer than a kernel puts off an acknowledgement, and looks as if it waited for room.
-pub fn send_at_once(socket: &impl AsFd) {
+fn send_at_once(socket: &impl AsFd) {
     // Every kernel has it; see tcp(7), TCP_CONGESTION.
     let _ = setsockopt(socket, sockopt::TcpCongestion, &"reno".into());
 }

@@ -56,6 +56,13 @@ fn worker(queue: &Arc<TaskQueue>, count: Option<usize>) -> JoinHandle<Vec<Ticket
     })
 }
 
+/// Starts a thread that pushes the first task of `producer`, and sleeps where there is no room. Its handle gives what came of
+/// that.
+fn pusher(queue: &Arc<TaskQueue>, producer: u64) -> JoinHandle<Result<(), Task>> {
+    let queue = Arc::clone(queue);
+    thread::spawn(move || queue.push(task(producer, 0)))
+}
+
 /// Joins the workers. What each got has to be in order by producer, and all together have to be the `expected`
 /// (producer, sequence), each once.
 fn assert_they_took(workers: Vec<JoinHandle<Vec<Ticket>>>, expected: &[(u64, u64)]) {

@@ -62,15 +62,12 @@ fn two_pushers_two_workers() {
     explore(1, || {
         let queue = queue(1, 2);
         let workers = vec![worker(&queue, Some(2)), worker(&queue, Some(1))];
-        let other = {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || assert_eq!(queue.push(task(1, 0)), Ok(())))
-        };
+        let other = pusher(&queue, 1);
         for sequence in 0..2 {
             assert_eq!(queue.push(task(0, sequence)), Ok(()));
             assert!(queue.occupancy().waiting <= 1, "more inside than the capacity");
         }
-        other.join().unwrap();
+        assert_eq!(other.join().unwrap(), Ok(()));
         assert_they_took(workers, &[(0, 0), (0, 1), (1, 0)]);
     });
 }
@@ -82,16 +79,11 @@ fn pop_and_push() {
     explore(2, || {
         let queue = queue(2, 2);
         queue.push_all(&mut vec![task(0, 0), task(0, 1)]);
-        let pushers: Vec<_> = (1..3)
-            .map(|producer| {
-                let queue = Arc::clone(&queue);
-                thread::spawn(move || assert_eq!(queue.push(task(producer, 0)), Ok(())))
-            })
-            .collect();
+        let pushers = [1, 2].map(|producer| pusher(&queue, producer));
         let workers = vec![worker(&queue, Some(1))];
         let seat = queue.employ().unwrap();
         let mine = queue.pop(seat).unwrap().task.ticket;
-        pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
+        assert_eq!(pushers.map(|pusher| pusher.join().unwrap()), [Ok(()), Ok(())]);
         assert_eq!(queue.occupancy().waiting, 2);
         assert_they_took(workers, &[(0, 1 - mine.sequence)]);
     });
@@ -105,12 +97,9 @@ fn try_push_and_push() {
         let queue = queue(1, 1);
         queue.push_all(&mut vec![task(0, 0)]);
         let workers = vec![worker(&queue, None)];
-        let pusher = {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || assert_eq!(queue.push(task(1, 0)), Ok(())))
-        };
+        let pusher = pusher(&queue, 1);
         let was_faster = queue.try_push(task(0, 1)).is_ok();
-        pusher.join().unwrap();
+        assert_eq!(pusher.join().unwrap(), Ok(()));
         queue.close();
         match was_faster {
             true => assert_they_took(workers, &[(0, 0), (0, 1), (1, 0)]),
@@ -155,14 +144,9 @@ fn close_and_push() {
     explore(2, || {
         let queue = queue(1, 1);
         queue.push_all(&mut vec![task(0, 0)]);
-        let pushers: Vec<_> = (1..3)
-            .map(|producer| {
-                let queue = Arc::clone(&queue);
-                thread::spawn(move || assert_eq!(queue.push(task(producer, 0)), Err(task(producer, 0))))
-            })
-            .collect();
+        let pushers = [1, 2].map(|producer| pusher(&queue, producer));
         queue.close();
-        pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
+        assert_eq!(pushers.map(|pusher| pusher.join().unwrap()), [Err(task(1, 0)), Err(task(2, 0))]);
         assert_they_took(vec![worker(&queue, None)], &[(0, 0)]);
     });
 }
@@ -175,10 +159,7 @@ fn close_and_pop_and_push() {
         let queue = queue(1, 2);
         queue.push_all(&mut vec![task(0, 0)]);
         let workers = vec![worker(&queue, None), worker(&queue, None)];
-        let pusher = {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || queue.push(task(1, 0)))
-        };
+        let pusher = pusher(&queue, 1);
         queue.close();
         match pusher.join().unwrap() {
             Ok(()) => assert_they_took(workers, &[(0, 0), (1, 0)]),

@@ -491,7 +491,6 @@ EXPORT int pthread_cond_signal(pthread_cond_t *cond)
 EXPORT int pthread_cond_broadcast(pthread_cond_t *cond)
 {
     NEED(pthread_cond_broadcast);
-    NEED(pthread_cond_signal);
     for (long waiting = mark(OP_COND_BROADCASTS, cond, 0, CALLER); waiting > 1; waiting--) {
         real_pthread_cond_signal(cond);
         mark(OP_COND_RELAYED, cond, 0, CALLER);
@@ -547,7 +546,6 @@ EXPORT int cnd_signal(cnd_t *cond)
 EXPORT int cnd_broadcast(cnd_t *cond)
 {
     NEED(cnd_broadcast);
-    NEED(cnd_signal);
     for (long waiting = mark(OP_COND_BROADCASTS | C11, cond, 0, CALLER); waiting > 1; waiting--) {
         real_cnd_signal(cond);
         mark(OP_COND_RELAYED | C11, cond, 0, CALLER);

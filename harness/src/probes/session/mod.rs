@@ -146,15 +146,19 @@ impl Session {
     /// Which call of which thread sent a client the last thing it got:
     /// `main thread (tid 7), sendto(fd 9, a client socket) at server.c:120 (flush)`.
     pub fn sent_by(&self, id: ClientId) -> String {
-        let connection = self.tracer.ledger().connection(self.clients.get(id).port());
-        let last = self.tracer.events().iter().rev().find_map(|event| {
-            let sends = |call: &&Call| call.result > 0 && call.writes() == connection;
-            Some((event.tid, event.call().filter(sends)?))
-        });
-        match last.filter(|_| connection.is_some()) {
+        match self.last_sent(id, |call| call.result > 0) {
             Some((tid, call)) => self.tracer.describe_call(tid, call),
             None => "nothing was sent to this client".to_owned(),
         }
+    }
+
+    /// The last such call that gave a client something, or tried to, and the thread that made it.
+    pub fn last_sent(&self, id: ClientId, is_such: impl Fn(&Call) -> bool) -> Option<(i32, &Call)> {
+        let connection = self.tracer.ledger().connection(self.clients.get(id).port())?;
+        self.tracer.events().iter().rev().find_map(|event| {
+            let sends = |call: &&Call| call.writes() == Some(connection) && is_such(call);
+            Some((event.tid, event.call().filter(sends)?))
+        })
     }
 
     /// Sends a request and waits for its answer; how the wait ended if none came.

@@ -111,12 +111,12 @@ impl Tracer {
     }
 
     /// How many threads wait on this condition variable.
-    pub(super) fn waiters(&self, condition: u64) -> u64 {
+    pub fn waiters(&self, condition: u64) -> usize {
         let waits = |thread: &&Thread| {
             let waiting = matches!(thread.waiting, Some(Waiting::Cond { cond, .. }) if cond == condition);
-            waiting && thread.parked.is_none()
+            waiting && !thread.is_held()
         };
-        self.alive().filter(waits).count() as u64
+        self.alive().filter(waits).count()
     }
 
     /// The thread has come to a stop that a turn may end at: whether it waits there for the next one.

@@ -204,7 +204,7 @@ impl Tracer {
             ptrace::answer(tid, LATE);
         }
         if marker.op == Op::CondBroadcasts && self.gate_closed {
-            ptrace::answer(tid, self.waiters(marker.object));
+            ptrace::answer(tid, self.waiters(marker.object) as u64);
         }
         self.markers = true;
         let made_last = self.threads.get(&tid).and_then(|t| t.made_last);

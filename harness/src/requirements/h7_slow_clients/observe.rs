@@ -109,10 +109,8 @@ fn until_answered(session: &mut Session, ids: &[ClientId], answers: usize) -> Re
 
 /// Whether the server's last send to a client took less than it was given.
 fn was_sent_less_than_meant(session: &Session, id: ClientId) -> bool {
-    let connection = session.tracer.ledger().connection(session.clients.get(id).port());
-    let mut sends = session.tracer.events().iter().rev().filter_map(|event| event.call());
-    let last = sends.find(|call| call.class == Class::Send && call.writes() == connection);
-    last.is_some_and(|call| match call.name {
+    let last = session.last_sent(id, |call| call.class == Class::Send);
+    last.is_some_and(|(_, call)| match call.name {
         "sendto" | "write" => call.result < call.args[2] as i64,
         _ => call.result < 0,
     })

@@ -119,14 +119,14 @@ impl Session {
             if begun.elapsed() >= deadline {
                 return Ok(Wait::Busy(self.snapshot()));
             }
-            let parked = self.tracer.parked();
-            // Looking at every thread is dear, and needless where the last turn can have woken nobody.
-            let alone = last_tid.is_some_and(|tid| self.nobody_else_runs(tid, &parked));
             // Or the goal would be seen a step sooner or later, and the next order be drawn from another length.
             if !self.all_received() {
                 self.nap(super::wait::TICK)?;
                 continue;
             }
+            let parked = self.tracer.parked();
+            // Looking at every thread is dear, and needless where the last turn can have woken nobody.
+            let alone = last_tid.is_some_and(|tid| self.nobody_else_runs(tid, &parked));
             let rest = match alone {
                 true => None,
                 false => self.nobody_has_run(),

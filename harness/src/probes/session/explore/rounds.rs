@@ -72,9 +72,7 @@ impl Session {
                 Op::SemPosted => waits(Waiting::Sem(marker.object)),
                 Op::MutexLocked | Op::MutexBlocked | Op::CondWait | Op::CondWoken | Op::SemTaken => false,
                 op if op.makes_or_ends() => false,
-                Op::CondSignal | Op::CondBroadcast => others().any(|thread| {
-                    matches!(thread.waiting, Some(Waiting::Cond { cond, .. }) if cond == marker.object)
-                }),
+                Op::CondSignal | Op::CondBroadcast => self.tracer.waiters(marker.object) > 0,
                 _ => true,
             },
             Place::Entry(..) => false,

@@ -3,16 +3,17 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 
 use super::timed::{Timed, wait};
 use crate::children::Child;
+use crate::servers::{C_COMPILER, compile, first_client, free_port};
 
 /// As in R8.
 const CLIENTS: usize = 30;
@@ -29,20 +30,16 @@ pub fn build(solution: &Path, folder: &Path) -> Result<PathBuf> {
     let entries = fs::read_dir(solution).with_context(|| format!("cannot read {}", solution.display()))?;
     let sources =
         entries.flatten().map(|entry| entry.path()).filter(|path| path.extension() == Some("c".as_ref()));
-    let gcc = Command::new("gcc")
-        .args(["-Wall", "-Wextra", "-Werror", "-pthread", "-g", "-o"])
-        .arg(&program)
-        .args(sources)
-        .output()
-        .context("cannot run gcc")?;
-    ensure!(gcc.status.success(), "gcc says: {}", String::from_utf8_lossy(&gcc.stderr));
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-Wall", "-Wextra", "-Werror", "-pthread", "-g", "-o"]).arg(&program).args(sources);
+    compile(&mut gcc, C_COMPILER)?;
     Ok(program)
 }
 
 /// From the start of Helgrind to its end. Fails if it finds errors, or is not there.
 pub fn run(server: &Path, folder: &Path) -> Result<Timed> {
     let log = folder.join("helgrind");
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    let port = free_port()?;
     let mut command = Command::new("valgrind");
     command.args([
         "--tool=helgrind",
@@ -64,16 +61,10 @@ pub fn run(server: &Path, folder: &Path) -> Result<Timed> {
 }
 
 fn give_load(port: u16, child: &mut Child) -> Result<()> {
-    let start = Instant::now();
-    let mut first = loop {
-        if let Ok(client) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
-            break client;
-        }
-        if let Some(words) = child.last_words() {
-            bail!("the server does not start under Helgrind: {words}");
-        }
-        ensure!(start.elapsed() < PATIENCE, "the server does not listen under Helgrind");
-        std::thread::sleep(Duration::from_millis(1));
+    let mut first = match first_client(port, child, PATIENCE) {
+        Ok(client) => client,
+        Err(Some(words)) => bail!("the server does not start under Helgrind: {words}"),
+        Err(None) => bail!("the server does not listen under Helgrind"),
     };
     for number in 0..ALONE {
         ask(&mut first, &if number % 2 == 0 { good(number) } else { bad(number) })?;

@@ -12,6 +12,7 @@ use super::sample::Sample;
 use crate::children::TRAMPOLINE;
 use crate::context::Context;
 use crate::machine::BusyMoment;
+use crate::servers::{C_COMPILER, compile};
 
 /// The programs that measure.
 pub struct Programs {
@@ -29,15 +30,13 @@ impl Programs {
         ensure!(queue.is_file(), "{} is not built", queue.display());
         let ring = context.in_results("c-ring");
         let lesson = context.in_repository("quests/01-task-queue");
-        let gcc = Command::new("gcc")
-            .args(["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-I"])
+        let mut gcc = Command::new("gcc");
+        gcc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-I"])
             .arg(lesson.join("starter"))
             .arg("-o")
             .args([&ring, &context.in_repository("harness/benches/peers/c-ring/main.c")])
-            .arg(lesson.join("solution/task_queue.c"))
-            .output()
-            .context("cannot run gcc")?;
-        ensure!(gcc.status.success(), "gcc says: {}", String::from_utf8_lossy(&gcc.stderr));
+            .arg(lesson.join("solution/task_queue.c"));
+        compile(&mut gcc, C_COMPILER)?;
         Ok(Programs { queue, ring, last_core: context.machine.cores - 1 })
     }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{can_count, limit, servers};
+use super::{SHAPES, can_count, limit, plan, servers};
 use crate::context::Context;
 use crate::kernel::{ANY_CALL, EPOLL_CTL};
 use crate::load::{Shape, Task};
@@ -17,12 +17,6 @@ use crate::table::Table;
 pub const COUNTS: Section =
     Section { name: "counts", about: "Figures that noise cannot touch: calls and switches per request", run };
 
-const SHAPES: [Shape; 4] = [
-    Shape::clients(1),
-    Shape::clients(30),
-    Shape::clients(1000),
-    Shape { active: 30, pipelined: 16, idle: 0 },
-];
 /// The most that pool_server may need, in the order of the shapes.
 const GOALS: [Option<f64>; 4] = [None, Some(2.6), Some(2.3), Some(0.20)];
 const ROUNDS: usize = 3;
@@ -86,10 +80,8 @@ fn run(context: &Context, report: &mut Report) -> Result<()> {
 }
 
 fn sample(context: &Context, server: &Server, shape: Shape, tracepoints: &[&str]) -> Result<Sample> {
-    let options = &context.options;
-    let task = &Task::new(0, shape.pipelined);
-    let (placement, workers, capacity) = (options.placement, options.workers, options.capacity);
-    measure(context, server, &Plan { shape, task, placement, workers, capacity, tracepoints })
+    let task = Task::new(0, shape.pipelined);
+    measure(context, server, &Plan { tracepoints, ..plan(context, shape, &task) })
 }
 
 /// Which calls they are, at 30 connections.

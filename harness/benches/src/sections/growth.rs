@@ -3,8 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{can_count, limit, servers};
-use crate::children::raise_descriptor_limit;
+use super::{can_count, limit, most_connections, plan, servers};
 use crate::context::Context;
 use crate::kernel::ANY_CALL;
 use crate::load::{Shape, Task};
@@ -27,8 +26,6 @@ const WORKERS: [u32; 7] = [1, 2, 4, 8, 16, 32, 64];
 const CAPACITIES: [u32; 9] = [1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536];
 /// In so many rounds calls are counted, in the others time.
 const COUNTED_ROUNDS: usize = 2;
-/// Descriptors that are needed besides.
-const SPARE: u64 = 200;
 /// Growth that may be noise: above this, costs have grown with idle connections.
 const MAY_BE_NOISE: f64 = 1.10;
 
@@ -59,7 +56,7 @@ fn run(context: &Context, report: &mut Report) -> Result<()> {
         report.text("Only pool_server is measured here, and it was not chosen.");
         return Ok(());
     };
-    let most = raise_descriptor_limit()?.saturating_sub(SPARE) as usize;
+    let most = most_connections()?;
     let (workers, capacity) = (context.options.workers, context.options.capacity);
     let step = |size: usize, shape, workers, capacity| Step {
         size: size as u32,
@@ -114,12 +111,10 @@ fn take_all(context: &Context, server: &Server, curves: &mut [Curve], tracepoint
             for step in &mut curve.steps {
                 bar.set_message(format!("{}: {}", curve.name, step.size));
                 let plan = Plan {
-                    shape: step.shape,
-                    task: &task,
-                    placement: context.options.placement,
                     workers: step.workers,
                     capacity: step.capacity,
                     tracepoints: if is_counted { tracepoints } else { &[] },
+                    ..plan(context, step.shape, &task)
                 };
                 let sample = measure(context, server, &plan)?;
                 if is_counted { &mut step.counted } else { &mut step.timed }.0.push(sample);

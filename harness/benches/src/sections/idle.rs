@@ -3,8 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{servers, settings};
-use crate::children::raise_descriptor_limit;
+use super::{most_connections, servers, settings};
 use crate::context::Context;
 use crate::kernel::Memory;
 use crate::load::{ask_all_once, connect_idle};
@@ -19,8 +18,6 @@ pub const IDLE: Section =
     Section { name: "idle", about: "Memory: a fresh server, and 10,000 idle connections", run };
 
 const CONNECTIONS: usize = 10_000;
-/// Descriptors that are needed besides.
-const SPARE: u64 = 200;
 const MIB: f64 = 1024.0 * 1024.0;
 
 #[derive(Serialize)]
@@ -41,10 +38,9 @@ impl Found {
 }
 
 fn run(context: &Context, report: &mut Report) -> Result<()> {
-    let descriptors = raise_descriptor_limit()?;
-    let connections = CONNECTIONS.min(descriptors.saturating_sub(SPARE) as usize);
+    let connections = CONNECTIONS.min(most_connections()?);
     if connections < CONNECTIONS {
-        report.text(&format!("Only {connections} connections: `ulimit -Hn` is {descriptors}."));
+        report.text(&format!("Only {connections} connections: `ulimit -Hn` allows no more."));
     }
     let servers = servers(context, report)?;
     report.text(

@@ -14,11 +14,24 @@ pub use growth::GROWTH;
 pub use idle::IDLE;
 pub use throughput::SERVERS;
 
+use crate::children::raise_descriptor_limit;
 use crate::context::Context;
 use crate::kernel::CallCounter;
+use crate::load::{Shape, Task};
+use crate::measure::Plan;
 use crate::report::Report;
 use crate::servers::{Running, Server, Settings, find_all};
 use crate::table::Table;
+
+/// The loads under which servers are compared.
+const SHAPES: [Shape; 4] = [
+    Shape::clients(1),
+    Shape::clients(30),
+    Shape::clients(1000),
+    Shape { active: 30, pipelined: 16, idle: 0 },
+];
+/// Descriptors that are needed besides those of the connections.
+const SPARE: u64 = 200;
 
 /// The servers that can be measured, found and checked once. Those that cannot, and those that answer wrongly, are
 /// named in the report.
@@ -57,6 +70,18 @@ fn can_count(report: &mut Report) -> bool {
 fn settings(context: &Context) -> Settings {
     let options = &context.options;
     Settings { workers: options.workers, capacity: options.capacity, processors: Vec::new() }
+}
+
+/// What the command line says of a measurement; no calls are counted.
+fn plan<'a>(context: &Context, shape: Shape, task: &'a Task) -> Plan<'a> {
+    let options = &context.options;
+    let (placement, workers, capacity) = (options.placement, options.workers, options.capacity);
+    Plan { shape, task, placement, workers, capacity, tracepoints: &[] }
+}
+
+/// So many connections this process, and each server, may have at a time.
+fn most_connections() -> Result<usize> {
+    Ok(raise_descriptor_limit()?.saturating_sub(SPARE) as usize)
 }
 
 /// The limit of disturbance as a share.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{limit, servers};
+use super::{SHAPES, limit, plan, servers};
 use crate::cli::Placement;
 use crate::context::Context;
 use crate::load::{Cost, Shape, Task};
@@ -17,12 +17,6 @@ use crate::table::Table;
 pub const SERVERS: Section =
     Section { name: "servers", about: "Throughput, processor time and latency, side by side", run };
 
-const SHAPES: [Shape; 4] = [
-    Shape::clients(1),
-    Shape::clients(30),
-    Shape::clients(1000),
-    Shape { active: 30, pipelined: 16, idle: 0 },
-];
 /// Places in [`SHAPES`].
 const AT_30: usize = 1;
 const AT_1000: usize = 2;
@@ -163,15 +157,8 @@ fn introduce(context: &Context, report: &mut Report, costs: &[Cost]) {
 }
 
 fn one_sample(context: &Context, server: &Server, workload: &Workload) -> Result<Sample> {
-    let plan = Plan {
-        shape: workload.shape,
-        task: &workload.task,
-        placement: workload.placement,
-        workers: context.options.workers,
-        capacity: context.options.capacity,
-        tracepoints: &[],
-    };
-    measure(context, server, &plan)
+    let plan = plan(context, workload.shape, &workload.task);
+    measure(context, server, &Plan { placement: workload.placement, ..plan })
 }
 
 /// For one cost: the ratio of one figure of pool_server to that of each peer.

@@ -31,6 +31,9 @@ struct Entry {
     has_capacity: bool,
 }
 
+/// What is needed for C.
+pub const C_COMPILER: &str = "apt-get install gcc libc6-dev";
+
 const CATALOGUE: &[Entry] = &[
     Entry {
         name: OURS,
@@ -46,7 +49,7 @@ const CATALOGUE: &[Entry] = &[
             // The lesson's tasks are longer. Here all servers have to compute the same.
             changed: Some(("HASH_ROUNDS = 200", "HASH_ROUNDS = 64")),
             libraries: &[],
-            needs: "apt-get install gcc libc6-dev",
+            needs: C_COMPILER,
         },
         has_capacity: true,
     },
@@ -135,7 +138,7 @@ impl Entry {
                 let files = copy_sources(&context.in_repository(folder), &copy, *changed)?;
                 let mut gcc = Command::new("gcc");
                 gcc.args(["-O2", "-pthread", "-o"]).arg(&result).args(files).args(*libraries);
-                run(gcc, needs)?;
+                compile(&mut gcc, needs)?;
             }
             Source::Go { folder } => {
                 let mut go = Command::new("go");
@@ -144,7 +147,7 @@ impl Entry {
                     .args(["build", "-o"])
                     .arg(&result)
                     .arg("main.go");
-                run(go, "apt-get install golang-go")?;
+                compile(&mut go, "apt-get install golang-go")?;
             }
         }
         Ok(result)
@@ -179,7 +182,7 @@ fn copy_sources(folder: &Path, copy: &Path, changed: Option<(&str, &str)>) -> Re
 }
 
 /// Runs a compiler. If it is not there, or not content, the error says what is `needed`.
-fn run(mut compiler: Command, needed: &str) -> Result<()> {
+pub fn compile(compiler: &mut Command, needed: &str) -> Result<()> {
     let Ok(output) = compiler.output() else { bail!("not here: {needed}") };
     if output.status.success() {
         return Ok(());

@@ -6,8 +6,8 @@ mod running;
 use std::path::PathBuf;
 use std::process::Command;
 
-pub use build::{find_all, names};
-pub use running::{Running, Settings, expected_answer};
+pub use build::{C_COMPILER, compile, find_all, names};
+pub use running::{Running, Settings, expected_answer, first_client, free_port};
 
 /// One server, ready to be started.
 #[derive(Clone, Debug)]

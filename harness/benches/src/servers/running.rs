@@ -40,19 +40,10 @@ impl Running {
         for _ in 0..ATTEMPTS {
             let port = free_port()?;
             let mut child = Child::start(&server.command(port, settings), &settings.processors)?;
-            let start = Instant::now();
-            loop {
-                if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-                    return Ok(Running { child, port });
-                }
-                if let Some(words) = child.last_words() {
-                    last_words = words;
-                    break;
-                }
-                if start.elapsed() > PATIENCE {
-                    bail!("{} accepts nobody on port {port} after {PATIENCE:?}", server.name);
-                }
-                std::thread::yield_now();
+            match first_client(port, &mut child, PATIENCE) {
+                Ok(_) => return Ok(Running { child, port }),
+                Err(Some(words)) => last_words = words,
+                Err(None) => bail!("{} accepts nobody on port {port} after {PATIENCE:?}", server.name),
             }
         }
         bail!("{} does not start: {last_words}", server.name)
@@ -86,6 +77,28 @@ impl Running {
     }
 }
 
+/// Connects to a server that has just been started, as soon as it listens. If it ends instead: its last words; `None` if
+/// it does not listen within `patience`.
+pub fn first_client(
+    port: u16,
+    child: &mut Child,
+    patience: Duration,
+) -> std::result::Result<TcpStream, Option<String>> {
+    let start = Instant::now();
+    loop {
+        if let Ok(client) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(client);
+        }
+        if let Some(words) = child.last_words() {
+            return Err(Some(words));
+        }
+        if start.elapsed() > patience {
+            return Err(None);
+        }
+        std::thread::yield_now();
+    }
+}
+
 /// The answer that every server has to give to a line, with its end.
 pub fn expected_answer(line: &[u8]) -> String {
     let mut out = Vec::new();
@@ -93,7 +106,8 @@ pub fn expected_answer(line: &[u8]) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-fn free_port() -> Result<u16> {
+/// A port that nobody has at this moment.
+pub fn free_port() -> Result<u16> {
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port")?;
     Ok(socket.local_addr()?.port())
 }

@@ -3,15 +3,16 @@
 use crate::{
     error::{HarnessError, Trouble},
     probes::{
-        clients::{ClientId, Link},
+        clients::{ClientId, Link, send_at_once},
         session::{Session, Settled},
+        tracer::{Shorten, kernel::unsent},
     },
 };
 use nix::sys::socket::{setsockopt, sockopt};
-use std::time::Duration;
+use std::{os::fd::OwnedFd, time::Duration};
 
 /// What the deaf client asks in one go, less than the smallest queue holds for which this is used.
-pub const BATCH: usize = 32;
+const BATCH: usize = 32;
 
 /// What it asks in all at most: far more answers than its buffers hold once those are small.
 const MOST: usize = 3200;
@@ -25,27 +26,62 @@ const ACCEPT: Duration = Duration::from_secs(10);
 ///
 /// As [`Session::until`].
 pub fn stop_up(session: &mut Session, request: &[u8]) -> Result<ClientId, Trouble> {
-    let deaf = come(session)?;
+    let deaf = come(session, request, BATCH)?;
     ask_until_stuck(session, deaf, request, BATCH)?;
     Ok(deaf)
 }
 
-/// A client comes that does not read, and the server's buffer for it is made small.
+/// As [`stop_up`], and the server's last send to it stopped within an answer, if it sends one at a time.
 ///
 /// # Errors
 ///
 /// As [`Session::until`].
-pub fn come(session: &mut Session) -> Result<ClientId, Trouble> {
+pub fn stop_up_mid_answer(session: &mut Session, request: &[u8]) -> Result<ClientId, Trouble> {
+    let sent = |session: &Session, deaf| session.server_side(deaf).map_or(0, |side| side.bytes_out) as usize;
+    // Most of an answer, so that there are not many more sends than answers; the other where answers fit exactly.
+    let mut shares = [6, 2].into_iter();
+    loop {
+        let deaf = come(session, request, BATCH)?;
+        let asked = session.clients.get(deaf).queued() / request.len();
+        let answer = sent(session, deaf) / asked;
+        let connection = session.tracer.ledger().connection(session.clients.get(deaf).port());
+        if let (Some(connection), Some(share), 1..) = (connection, shares.next(), answer) {
+            session.tracer.shorten_sends(connection, Shorten::Each, (answer - answer / share) as u64);
+        }
+        ask_until_stuck(session, deaf, request, BATCH)?;
+        session.tracer.let_sends_be();
+        if shares.len() == 0 || answer == 0 || !sent(session, deaf).is_multiple_of(answer) {
+            return Ok(deaf);
+        }
+    }
+}
+
+/// A client comes that does not read. It asks `request`, so often in one go, until its own buffer is full; and then the server's
+/// buffer for it is made small.
+///
+/// The other way round the server would find a little room with each acknowledgement, which a kernel puts off: it would look
+/// stopped, and go on again.
+///
+/// # Errors
+///
+/// As [`Session::until`].
+pub fn come(session: &mut Session, request: &[u8], batch: usize) -> Result<ClientId, Trouble> {
     let deaf = session.clients.connect_deaf()?;
     session.until(ACCEPT, |session| {
         session.is_accepted(deaf) || session.clients.get(deaf).link() == Link::Refused
+    })?;
+    // Answers that are only paced would look as if they waited for room.
+    if let Some(socket) = server_socket(session, deaf) {
+        send_at_once(&socket);
+    }
+    ask_until(session, deaf, request, batch, |session| {
+        server_socket(session, deaf).is_none_or(|socket| unsent(&socket) > 0)
     })?;
     shrink_send_buffer(session, deaf)?;
     Ok(deaf)
 }
 
-/// It asks `request` again and again, so often in one go, until the server cannot send to it any more. Each time when the server
-/// has read what was asked before: one that stops to read meanwhile would find more in one go, now and then, than its queue holds.
+/// It asks `request` again and again, so often in one go, until the server cannot send to it any more.
 ///
 /// # Errors
 ///
@@ -56,6 +92,18 @@ pub fn ask_until_stuck(
     request: &[u8],
     batch: usize,
 ) -> Result<(), Trouble> {
+    ask_until(session, deaf, request, batch, |_| false)
+}
+
+/// It asks again and again, until that is so or the server sends no more. Each time when the server has read what was asked before:
+/// one that stops to read meanwhile would find more in one go, now and then, than its queue holds.
+fn ask_until(
+    session: &mut Session,
+    deaf: ClientId,
+    request: &[u8],
+    batch: usize,
+    is_full: impl Fn(&Session) -> bool,
+) -> Result<(), Trouble> {
     let moved =
         |session: &Session| session.server_side(deaf).map_or((0, 0), |side| (side.bytes_in, side.bytes_out));
     for _ in 0..MOST / batch {
@@ -64,20 +112,25 @@ pub fn ask_until_stuck(
             session.clients.send(deaf, &request.repeat(batch));
         }
         let settled = session.settle()?;
-        if moved(session).1 == before.1 || matches!(settled, Settled::Busy(_) | Settled::Ended) {
+        let goes_on = moved(session).1 > before.1;
+        if !goes_on || is_full(session) || matches!(settled, Settled::Busy(_) | Settled::Ended) {
             break;
         }
     }
     Ok(())
 }
 
+/// A copy of the server's descriptor of a connection.
+fn server_socket(session: &Session, id: ClientId) -> Option<OwnedFd> {
+    let ledger = session.tracer.ledger();
+    let connection = ledger.connection(session.clients.get(id).port())?;
+    session.tracer.borrow_fd(ledger.descriptor_of(connection)?)
+}
+
 /// Gives the server's side of a connection the smallest send buffer there is, as on a machine with little memory: what
 /// fills it is then kilobytes and not megabytes.
 fn shrink_send_buffer(session: &Session, id: ClientId) -> Result<(), Trouble> {
-    let ledger = session.tracer.ledger();
-    let connection = ledger.connection(session.clients.get(id).port());
-    let fd = connection.and_then(|connection| ledger.descriptor_of(connection));
-    let Some(socket) = fd.and_then(|fd| session.tracer.borrow_fd(fd)) else { return Ok(()) };
+    let Some(socket) = server_socket(session, id) else { return Ok(()) };
     setsockopt(&socket, sockopt::SndBuf, &1)
         .map_err(|e| HarnessError::system("make the server's send buffer small", e))?;
     Ok(())

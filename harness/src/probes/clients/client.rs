@@ -1,6 +1,6 @@
 //! One connection, from its client's side.
 
-use crate::probes::tracer::kernel::unacknowledged;
+use crate::probes::tracer::kernel::in_flight;
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -131,7 +131,7 @@ impl Client {
 
     /// Bytes (a FIN counts as one) whose receipt the server's kernel has not acknowledged yet, which it may put off.
     pub fn in_flight(&self) -> usize {
-        self.socket.as_ref().map_or(0, unacknowledged)
+        self.socket.as_ref().map_or(0, in_flight)
     }
 
     pub(super) fn pump(&mut self) -> bool {

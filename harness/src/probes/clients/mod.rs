@@ -45,8 +45,10 @@ impl Clients {
     ///
     /// As [`Clients::connect`].
     pub fn connect_deaf(&mut self) -> Result<ClientId, HarnessError> {
-        // The kernel's least; it must be set before the handshake, which announces it.
-        let id = self.open(Some(1))?;
+        // It must be set before the handshake, which announces it. With the least there is, many small packets take more than
+        // what was announced for their bytes: the kernel would drop some, with the acknowledgements that they bring.
+        const LITTLE: usize = 4096;
+        let id = self.open(Some(LITTLE))?;
         self.list[id].reading = false;
         self.list[id].deaf = true;
         Ok(id)
@@ -163,7 +165,7 @@ impl Clients {
 
 /// Lets a socket send as soon as the other end has room. Some machines pace what they send (BBR): then a packet may lie
 /// there for longer than a kernel puts off an acknowledgement, and looks as if it waited for room.
-fn send_at_once(socket: &impl AsFd) {
+pub fn send_at_once(socket: &impl AsFd) {
     // Every kernel has it; see tcp(7), TCP_CONGESTION.
     let _ = setsockopt(socket, sockopt::TcpCongestion, &"reno".into());
 }

@@ -6,7 +6,7 @@ use crate::probes::{
     machine::stretched,
     proc::{Quiet, Sleep, ThreadState, thread_state},
     tracer::{
-        kernel::{has_time_limit, unacknowledged, unread},
+        kernel::{has_time_limit, in_flight, unread},
         syscalls::OnSocket,
         thread::{Role, Thread},
     },
@@ -35,10 +35,10 @@ struct InFlight {
 }
 
 impl InFlight {
-    /// Whether they have been the same for longer than a kernel puts off an acknowledgement on the loopback; what is still not
-    /// acknowledged waits for room.
+    /// Whether they have been the same for longer than a kernel puts off an acknowledgement (`TCP_DELACK_MAX`, 200 ms): the
+    /// other end has thrown them away, for want of room.
     fn wait_for_room(&mut self, bytes: &[usize]) -> bool {
-        const ACK_DELAY: Duration = Duration::from_millis(60);
+        const ACK_DELAY: Duration = Duration::from_millis(240);
         if bytes != self.bytes {
             *self = Self { bytes: bytes.to_vec(), since: None };
         }
@@ -238,7 +238,7 @@ impl Session {
             let fd = ledger.connection(client.port()).and_then(|id| ledger.descriptor_of(id))?;
             self.tracer.borrow_fd(fd)
         });
-        let in_flight: Vec<usize> = sockets.map(unacknowledged).collect();
+        let in_flight: Vec<usize> = sockets.map(in_flight).collect();
         self.scan.to_deaf.wait_for_room(&in_flight) || in_flight.iter().all(|bytes| *bytes == 0)
     }
 

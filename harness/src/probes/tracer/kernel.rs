@@ -14,21 +14,31 @@ use nix::{
 };
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-/// How many bytes (a FIN counts as one) the other end has not acknowledged; see `SIOCOUTQ` in tcp(7).
+/// How many bytes (a FIN counts as one) have been sent and not been acknowledged by the other end.
 ///
-/// Zero means that all that was sent lies in the other end's kernel, ready to be read.
-pub fn unacknowledged(socket: impl AsFd) -> usize {
-    let mut bytes: libc::c_int = 0;
-    // SAFETY: this request writes one int through the pointer, which is to a live local.
-    let rc = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &mut bytes) };
-    if rc == 0 { bytes as usize } else { 0 }
+/// Zero means that all that was sent lies in the other end's kernel, ready to be read; more may wait here for room there.
+pub fn in_flight(socket: impl AsFd) -> usize {
+    // In this order: what is sent in between is not taken for something that waits.
+    let unsent = unsent(&socket);
+    queued(&socket, libc::TIOCOUTQ).saturating_sub(unsent)
+}
+
+/// How many bytes have not been sent: there is no room for them at the other end, or others are to be acknowledged first.
+pub fn unsent(socket: impl AsFd) -> usize {
+    const SIOCOUTQNSD: libc::Ioctl = 0x894B; // linux/sockios.h
+    queued(socket, SIOCOUTQNSD)
 }
 
 /// How many bytes lie in a socket's kernel, ready to be read; see `SIOCINQ` in tcp(7).
 pub fn unread(socket: impl AsFd) -> usize {
+    queued(socket, libc::FIONREAD)
+}
+
+/// One of the lengths of a socket's queues; see the ioctls in tcp(7).
+fn queued(socket: impl AsFd, which: libc::Ioctl) -> usize {
     let mut bytes: libc::c_int = 0;
-    // SAFETY: this request writes one int through the pointer, which is to a live local.
-    let rc = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::FIONREAD, &mut bytes) };
+    // SAFETY: these requests write one int through the pointer, which is to a live local.
+    let rc = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), which, &mut bytes) };
     if rc == 0 { bytes as usize } else { 0 }
 }
 

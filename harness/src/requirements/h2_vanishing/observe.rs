@@ -11,7 +11,7 @@ use crate::{
     requirements::{
         Context,
         common::{Ended, good, held_tids, stuck, wait_for_answers, worker_turns},
-        deaf::stop_up,
+        deaf::stop_up_mid_answer,
         idle::{Rest, rest, sleeps},
         leaving::{Leaving, connection, descriptors, next_held},
     },
@@ -177,7 +177,7 @@ impl Scene {
     /// The clients that are to vanish come and ask, while workers are held with their tasks: those, in the order of the tasks.
     fn come(&mut self, plan: &Plan) -> Result<(Vec<ClientId>, Vec<i32>), Stop> {
         let clients = match plan.moment {
-            Moment::Unread => vec![stop_up(&mut self.session, UNREAD)?],
+            Moment::Unread => vec![stop_up_mid_answer(&mut self.session, UNREAD)?],
             _ => self.session.connect_many(plan.clients.len())?,
         };
         self.session.settle()?;

@@ -133,7 +133,7 @@ fn observe(
 /// A client that does not read at first asks more than fits into the buffers, and shuts down its sending side.
 fn unread(session: &mut Session, half_close: bool) -> Result<Observation, Trouble> {
     let text = good(0);
-    let id = come(session)?;
+    let id = come(session, &text, FEW)?;
     ask_until_stuck(session, id, &text, FEW)?;
     let connection = connection(session, id);
     let slept = sleeps(session)?;

@@ -11,7 +11,7 @@ use crate::{
     requirements::{
         Context,
         common::{ANSWER_DEADLINE, Ended, died, good, stuck},
-        deaf::{BATCH, ask_until_stuck, come},
+        deaf::stop_up_mid_answer,
         idle::{Rest, rest},
     },
 };
@@ -123,7 +123,7 @@ fn deaf(
     text: &[u8],
     answer: &[u8],
 ) -> Result<(), Trouble> {
-    let deaf = stop_mid_answer(session, text, answer)?;
+    let deaf = stop_up_mid_answer(session, text)?;
     let requests = |session: &Session| session.clients.get(deaf).sent() / text.len();
     let answered = |session: &Session| {
         session.server_side(deaf).map_or(0, |side| side.bytes_out) as usize / (answer.len() + 1)
@@ -155,26 +155,6 @@ fn deaf(
     session.clients.close(deaf);
     session.settle()?;
     Ok(())
-}
-
-/// A client does not read, and the server's last send to it stopped within an answer.
-fn stop_mid_answer(session: &mut Session, text: &[u8], answer: &[u8]) -> Result<ClientId, Trouble> {
-    let whole = answer.len() + 1;
-    // Most of an answer, so that there are not many more packets than answers; the other where answers fit exactly.
-    let mut bites = [whole - whole / 6, whole / 2].into_iter();
-    loop {
-        let deaf = come(session)?;
-        let connection = session.tracer.ledger().connection(session.clients.get(deaf).port());
-        if let (Some(connection), Some(bite)) = (connection, bites.next()) {
-            session.tracer.shorten_sends(connection, Shorten::Each, bite as u64);
-        }
-        ask_until_stuck(session, deaf, text, BATCH)?;
-        session.tracer.let_sends_be();
-        let sent = session.server_side(deaf).map_or(0, |side| side.bytes_out) as usize;
-        if connection.is_none() || bites.len() == 0 || !sent.is_multiple_of(whole) {
-            return Ok(deaf);
-        }
-    }
 }
 
 /// A client to which a few bytes can be sent at a time.

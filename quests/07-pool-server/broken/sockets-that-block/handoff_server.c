@@ -219,8 +219,10 @@ static void send_answers(struct server *server, struct connection *connection)
 {
     while (connection->fd >= 0 && connection->oldest != NULL && connection->oldest->answered) {
         struct task *task = connection->oldest;
+        /* To a client that left: an error, not a SIGPIPE that ends us all. Nobody is waited for at the end. */
+        int flags = MSG_NOSIGNAL | (stop_requested ? MSG_DONTWAIT : 0);
         ssize_t count = send(connection->fd, task->answer + connection->sent, task->answer_length - connection->sent,
-                             MSG_NOSIGNAL); /* to a client that left: an error, not a SIGPIPE that ends us all */
+                             flags);
         if (count >= 0) {
             connection->sent += (size_t)count;
             if (connection->sent == task->answer_length) {
@@ -229,7 +231,7 @@ static void send_answers(struct server *server, struct connection *connection)
             }
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             return; /* settle() asks for EPOLLOUT */
-        } else if (errno != EINTR || stop_requested) {
+        } else if (errno != EINTR) {
             close_connection(server, connection);
         }
     }

@@ -73,6 +73,14 @@ impl Thread<'_> {
     }
 }
 
+/// Lets the calling thread, whenever it is woken, wait until a processor has nothing better to do: `SCHED_BATCH`,
+/// sched(7). Never fails: where the system does not allow it, the thread is scheduled like any other.
+pub fn never_preempt() {
+    let priority = libc::sched_param { sched_priority: 0 };
+    // SAFETY: 0 is the calling thread; `priority` lives through the call.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &priority) };
+}
+
 fn join(id: libc::pthread_t) {
     // SAFETY: `id` came from pthread_create and left the list of running threads just now, so it is joined only once.
     must_succeed("pthread_join", unsafe { libc::pthread_join(id, ptr::null_mut()) });
@@ -108,6 +116,21 @@ mod tests {
             first.join();
         });
         assert_eq!(*finished.lock(), 2);
+    }
+
+    #[test]
+    fn a_thread_that_never_preempts_is_scheduled_as_a_batch() {
+        // SAFETY: the call takes an integer; 0 is the calling thread.
+        let policy = || unsafe { libc::sched_getscheduler(0) };
+        let mine = policy();
+        scope(|scope| {
+            let batch = move || {
+                never_preempt();
+                assert_eq!(policy(), libc::SCHED_BATCH);
+            };
+            scope.spawn("batch", batch).unwrap();
+        });
+        assert_eq!(policy(), mine, "it is the thread's own");
     }
 
     #[test]

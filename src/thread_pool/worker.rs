@@ -3,11 +3,14 @@
 use super::{Shared, job};
 use crate::handoff::{Completion, Seat};
 use crate::log::Role;
+use crate::sys::thread;
 
 /// The first and only function of a worker thread. It waits in `pop` and nowhere else, and no lock is held while a job
 /// runs.
 pub fn run(seat: Seat, shared: Shared<'_>) {
     let Shared { queue, completions, log } = shared;
+    // Whoever wakes a worker holds the lock that the worker needs first. One that preempts him at once only sleeps again.
+    thread::never_preempt();
     let me = role(seat);
     log.say(me, format_args!("started"));
     while let Some(taken) = queue.pop(seat) {

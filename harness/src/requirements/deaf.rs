@@ -3,9 +3,12 @@
 use crate::{
     error::{HarnessError, Trouble},
     probes::{
-        clients::{ClientId, Link, send_at_once},
+        clients::{ClientId, LITTLE_ROOM, Link, send_at_once},
         session::{Session, Settled},
-        tracer::{Shorten, kernel::unsent},
+        tracer::{
+            Shorten,
+            kernel::{cork, unsent},
+        },
     },
 };
 use nix::sys::socket::{setsockopt, sockopt};
@@ -70,10 +73,19 @@ pub fn come(session: &mut Session, request: &[u8], batch: usize) -> Result<Clien
     session.until(ACCEPT, |session| {
         session.is_accepted(deaf) || session.clients.get(deaf).link() == Link::Refused
     })?;
-    // Answers that are only paced would look as if they waited for room.
     if let Some(socket) = server_socket(session, deaf) {
+        // Answers that are only paced would look as if they waited for room.
         send_at_once(&socket);
+        // Few long packets. Of many short ones each takes more memory than was announced for its bytes: the client's kernel
+        // would drop some, and then, since they are missing, the acknowledgements that come behind them.
+        cork(&socket, true);
     }
+    let sent = |session: &Session| session.server_side(deaf).map_or(0, |side| side.bytes_out) as usize;
+    ask_until(session, deaf, request, batch, |session| sent(session) > LITTLE_ROOM)?;
+    if let Some(socket) = server_socket(session, deaf) {
+        cork(&socket, false);
+    }
+    session.settle()?;
     ask_until(session, deaf, request, batch, |session| {
         server_socket(session, deaf).is_none_or(|socket| unsent(&socket) > 0)
     })?;
@@ -107,13 +119,16 @@ fn ask_until(
     let moved =
         |session: &Session| session.server_side(deaf).map_or((0, 0), |side| (side.bytes_in, side.bytes_out));
     for _ in 0..MOST / batch {
+        if is_full(session) {
+            break;
+        }
         let before = moved(session);
         if before.0 == session.clients.get(deaf).queued() as u64 {
             session.clients.send(deaf, &request.repeat(batch));
         }
         let settled = session.settle()?;
         let goes_on = moved(session).1 > before.1;
-        if !goes_on || is_full(session) || matches!(settled, Settled::Busy(_) | Settled::Ended) {
+        if !goes_on || matches!(settled, Settled::Busy(_) | Settled::Ended) {
             break;
         }
     }

@@ -17,6 +17,9 @@ use std::os::fd::{AsFd, AsRawFd};
 /// The number of a client in its [`Clients`].
 pub type ClientId = usize;
 
+/// So many bytes there is room for at most in a client that does not read.
+pub const LITTLE_ROOM: usize = 4096;
+
 /// All clients of one server.
 #[derive(Debug)]
 pub struct Clients {
@@ -45,10 +48,8 @@ impl Clients {
     ///
     /// As [`Clients::connect`].
     pub fn connect_deaf(&mut self) -> Result<ClientId, HarnessError> {
-        // It must be set before the handshake, which announces it. With the least there is, many small packets take more than
-        // what was announced for their bytes: the kernel would drop some, with the acknowledgements that they bring.
-        const LITTLE: usize = 4096;
-        let id = self.open(Some(LITTLE))?;
+        // It must be set before the handshake, which announces it.
+        let id = self.open(Some(LITTLE_ROOM))?;
         self.list[id].reading = false;
         self.list[id].deaf = true;
         Ok(id)

@@ -42,6 +42,21 @@ fn queued(socket: impl AsFd, which: libc::Ioctl) -> usize {
     if rc == 0 { bytes as usize } else { 0 }
 }
 
+/// From now on a socket sends no packet that could be longer, or again at once what there is; see `TCP_CORK` in tcp(7).
+pub fn cork(socket: impl AsFd, is_corked: bool) {
+    let value = libc::c_int::from(is_corked);
+    // SAFETY: this option reads one int through the pointer, which is to a live local of that size.
+    unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_CORK,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    };
+}
+
 /// Whether calls on a descriptor come back at once (`O_NONBLOCK`).
 pub fn never_blocks(fd: impl AsFd) -> bool {
     fcntl(fd, FcntlArg::F_GETFL).is_ok_and(|flags| flags & libc::O_NONBLOCK != 0)

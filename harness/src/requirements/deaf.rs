@@ -12,7 +12,7 @@ use crate::{
     },
 };
 use nix::sys::socket::{setsockopt, sockopt};
-use std::{os::fd::OwnedFd, time::Duration};
+use std::time::Duration;
 
 /// What the deaf client asks in one go, less than the smallest queue holds for which this is used.
 const BATCH: usize = 32;
@@ -40,13 +40,13 @@ pub fn stop_up(session: &mut Session, request: &[u8]) -> Result<ClientId, Troubl
 ///
 /// As [`Session::until`].
 pub fn stop_up_mid_answer(session: &mut Session, request: &[u8]) -> Result<ClientId, Trouble> {
-    let sent = |session: &Session, deaf| session.server_side(deaf).map_or(0, |side| side.bytes_out) as usize;
     // Most of an answer, so that there are not many more sends than answers; the other where answers fit exactly.
     let mut shares = [6, 2].into_iter();
     loop {
         let deaf = come(session, request, BATCH)?;
         let asked = session.clients.get(deaf).queued() / request.len();
-        let answer = sent(session, deaf) / asked;
+        // One that talks before it is asked may have been asked nothing.
+        let answer = sent(session, deaf).checked_div(asked).unwrap_or(0);
         let connection = session.tracer.ledger().connection(session.clients.get(deaf).port());
         if let (Some(connection), Some(share), 1..) = (connection, shares.next(), answer) {
             session.tracer.shorten_sends(connection, Shorten::Each, (answer - answer / share) as u64);
@@ -73,21 +73,20 @@ pub fn come(session: &mut Session, request: &[u8], batch: usize) -> Result<Clien
     session.until(ACCEPT, |session| {
         session.is_accepted(deaf) || session.clients.get(deaf).link() == Link::Refused
     })?;
-    if let Some(socket) = server_socket(session, deaf) {
+    if let Some(socket) = session.server_socket(deaf) {
         // Answers that are only paced would look as if they waited for room.
         send_at_once(&socket);
         // Few long packets. Of many short ones each takes more memory than was announced for its bytes: the client's kernel
         // would drop some, and then, since they are missing, the acknowledgements that come behind them.
         cork(&socket, true);
     }
-    let sent = |session: &Session| session.server_side(deaf).map_or(0, |side| side.bytes_out) as usize;
-    ask_until(session, deaf, request, batch, |session| sent(session) > LITTLE_ROOM)?;
-    if let Some(socket) = server_socket(session, deaf) {
+    ask_until(session, deaf, request, batch, |session| sent(session, deaf) > LITTLE_ROOM)?;
+    if let Some(socket) = session.server_socket(deaf) {
         cork(&socket, false);
     }
     session.settle()?;
     ask_until(session, deaf, request, batch, |session| {
-        server_socket(session, deaf).is_none_or(|socket| unsent(&socket) > 0)
+        session.server_socket(deaf).is_none_or(|socket| unsent(&socket) > 0)
     })?;
     shrink_send_buffer(session, deaf)?;
     Ok(deaf)
@@ -116,18 +115,17 @@ fn ask_until(
     batch: usize,
     is_full: impl Fn(&Session) -> bool,
 ) -> Result<(), Trouble> {
-    let moved =
-        |session: &Session| session.server_side(deaf).map_or((0, 0), |side| (side.bytes_in, side.bytes_out));
+    let taken = |session: &Session| session.server_side(deaf).map_or(0, |side| side.bytes_in) as usize;
     for _ in 0..MOST / batch {
         if is_full(session) {
             break;
         }
-        let before = moved(session);
-        if before.0 == session.clients.get(deaf).queued() as u64 {
+        let before = sent(session, deaf);
+        if taken(session) == session.clients.get(deaf).queued() {
             session.clients.send(deaf, &request.repeat(batch));
         }
         let settled = session.settle()?;
-        let goes_on = moved(session).1 > before.1;
+        let goes_on = sent(session, deaf) > before;
         if !goes_on || matches!(settled, Settled::Busy(_) | Settled::Ended) {
             break;
         }
@@ -135,17 +133,15 @@ fn ask_until(
     Ok(())
 }
 
-/// A copy of the server's descriptor of a connection.
-fn server_socket(session: &Session, id: ClientId) -> Option<OwnedFd> {
-    let ledger = session.tracer.ledger();
-    let connection = ledger.connection(session.clients.get(id).port())?;
-    session.tracer.borrow_fd(ledger.descriptor_of(connection)?)
+/// How many bytes the server has sent to a client.
+fn sent(session: &Session, id: ClientId) -> usize {
+    session.server_side(id).map_or(0, |side| side.bytes_out) as usize
 }
 
 /// Gives the server's side of a connection the smallest send buffer there is, as on a machine with little memory: what
 /// fills it is then kilobytes and not megabytes.
 fn shrink_send_buffer(session: &Session, id: ClientId) -> Result<(), Trouble> {
-    let Some(socket) = server_socket(session, id) else { return Ok(()) };
+    let Some(socket) = session.server_socket(id) else { return Ok(()) };
     setsockopt(&socket, sockopt::SndBuf, &1)
         .map_err(|e| HarnessError::system("make the server's send buffer small", e))?;
     Ok(())

@@ -33,6 +33,7 @@ use nix::{
     sys::signal::{Signal, kill},
 };
 use std::{
+    os::fd::OwnedFd,
     path::Path,
     time::{Duration, Instant},
 };
@@ -141,6 +142,13 @@ impl Session {
     pub fn server_side(&self, id: ClientId) -> Option<&Object> {
         let ledger = self.tracer.ledger();
         ledger.connection(self.clients.get(id).port()).map(|object| ledger.object(object))
+    }
+
+    /// A copy of the server's descriptor of a client's connection, as long as it has one.
+    pub fn server_socket(&self, id: ClientId) -> Option<OwnedFd> {
+        let ledger = self.tracer.ledger();
+        let connection = ledger.connection(self.clients.get(id).port())?;
+        self.tracer.borrow_fd(ledger.descriptor_of(connection)?)
     }
 
     /// Which call of which thread sent a client the last thing it got:

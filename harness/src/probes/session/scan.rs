@@ -37,7 +37,7 @@ struct InFlight {
 impl InFlight {
     /// Whether they have been the same for longer than a kernel puts off an acknowledgement (`TCP_DELACK_MAX`, 200 ms): the
     /// other end has thrown them away, for want of room.
-    fn wait_for_room(&mut self, bytes: &[usize]) -> bool {
+    fn are_lost(&mut self, bytes: &[usize]) -> bool {
         const ACK_DELAY: Duration = Duration::from_millis(240);
         if bytes != self.bytes {
             *self = Self { bytes: bytes.to_vec(), since: None };
@@ -214,7 +214,7 @@ impl Session {
     fn all_arrived(&mut self) -> bool {
         let in_flight: Vec<usize> = self.clients.iter().map(|(_, client)| client.in_flight()).collect();
         let mut flights = self.clients.iter().zip(&in_flight);
-        self.scan.to_server.wait_for_room(&in_flight)
+        self.scan.to_server.are_lost(&in_flight)
             || flights.all(|((_, client), bytes)| *bytes == 0 || self.has_it_all(client))
     }
 
@@ -232,14 +232,10 @@ impl Session {
     /// Whether all that the server has sent to clients that have hardly any room lies there, or waits for room: an
     /// acknowledgement makes room in the server's buffer, and it goes on.
     fn deaf_have_all_they_can(&mut self) -> bool {
-        let ledger = self.tracer.ledger();
-        let deaf = self.clients.iter().map(|(_, client)| client).filter(|client| client.is_deaf());
-        let sockets = deaf.filter_map(|client| {
-            let fd = ledger.connection(client.port()).and_then(|id| ledger.descriptor_of(id))?;
-            self.tracer.borrow_fd(fd)
-        });
+        let deaf = self.clients.iter().filter(|(_, client)| client.is_deaf());
+        let sockets = deaf.filter_map(|(id, _)| self.server_socket(id));
         let in_flight: Vec<usize> = sockets.map(in_flight).collect();
-        self.scan.to_deaf.wait_for_room(&in_flight) || in_flight.iter().all(|bytes| *bytes == 0)
+        self.scan.to_deaf.are_lost(&in_flight) || in_flight.iter().all(|bytes| *bytes == 0)
     }
 
     /// Whether all that the server has sent to clients who read has come to them.

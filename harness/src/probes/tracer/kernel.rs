@@ -18,9 +18,9 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 ///
 /// Zero means that all that was sent lies in the other end's kernel, ready to be read; more may wait here for room there.
 pub fn in_flight(socket: impl AsFd) -> usize {
-    // In this order: what is sent in between is not taken for something that waits.
-    let unsent = unsent(&socket);
-    queued(&socket, libc::TIOCOUTQ).saturating_sub(unsent)
+    // In this order: what is sent between the two counts as in flight. The other way round it would count as waiting for room.
+    let unacknowledged = queued(&socket, libc::TIOCOUTQ);
+    unacknowledged.saturating_sub(unsent(socket))
 }
 
 /// How many bytes have not been sent: there is no room for them at the other end, or others are to be acknowledged first.

@@ -43,21 +43,25 @@ impl Port {
 ///
 /// # Errors
 ///
-/// When hundreds of tries in a row find none.
+/// When there is none at all, or the system has no descriptor left.
 pub fn pick() -> Result<Port, HarnessError> {
-    const TRIES: usize = 500;
     // Processes start at different places, so that two harnesses on one machine rarely meet.
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let span = PORTS.end - PORTS.start;
     let start = (u64::from(std::process::id()) * 7919 % u64::from(span)) as u16;
-    for _ in 0..TRIES {
+    for _ in PORTS {
         let step = NEXT.fetch_add(1, Ordering::Relaxed) % span;
         let port = PORTS.start + (u32::from(start) + u32::from(step)).rem_euclid(u32::from(span)) as u16;
-        if let Some(port) = reserve(port)?.filter(|_| is_free(port).unwrap_or(false)) {
-            return Ok(port);
+        if let Some(reserved) = reserve(port)?
+            && is_free(port)?
+        {
+            return Ok(reserved);
         }
     }
-    Err(HarnessError::Broken(format!("no free port among {TRIES} between {} and {}", PORTS.start, PORTS.end)))
+    Err(HarnessError::Broken(format!(
+        "no port between {} and {} is free; `ss -tan` shows who has them, also for a minute after their end (TIME-WAIT)",
+        PORTS.start, PORTS.end
+    )))
 }
 
 /// The port, unless another harness has it.
@@ -67,7 +71,11 @@ fn reserve(number: u16) -> Result<Option<Port>, HarnessError> {
 }
 
 /// Whether a server could bind the port: on every address, and without `SO_REUSEADDR`, which it may not set.
-fn is_free(port: u16) -> Result<bool, HarnessError> {
+///
+/// # Errors
+///
+/// When the system has no descriptor left.
+pub fn is_free(port: u16) -> Result<bool, HarnessError> {
     let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
         .map_err(|e| HarnessError::system("look for a free port", e))?;
     Ok(bind(socket.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, port)).is_ok())

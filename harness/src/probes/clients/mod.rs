@@ -20,7 +20,8 @@ pub type ClientId = usize;
 /// So many bytes there is room for at most in a client that does not read.
 pub const LITTLE_ROOM: usize = 4096;
 
-/// All clients of one server.
+/// All clients of one server. Dropped, those that are still there go away with a reset: where a server closes first, the kernel
+/// would keep its port from everybody for a minute (`TIME_WAIT`), and a check starts hundreds of servers.
 #[derive(Debug)]
 pub struct Clients {
     server: u16,
@@ -123,6 +124,11 @@ impl Clients {
         self.close(id);
     }
 
+    /// Everybody who is still there closes in good order.
+    pub fn close_all(&mut self) {
+        (0..self.list.len()).for_each(|id| self.close(id));
+    }
+
     /// The client with this number.
     pub fn get(&self, id: ClientId) -> &Client {
         &self.list[id]
@@ -161,6 +167,12 @@ impl Clients {
             let socket = client.socket.as_ref().filter(|_| !flags.is_empty())?;
             Some((id, PollFd::new(socket.as_fd(), flags)))
         })
+    }
+}
+
+impl Drop for Clients {
+    fn drop(&mut self) {
+        (0..self.list.len()).for_each(|id| self.reset(id));
     }
 }
 
@@ -225,6 +237,25 @@ mod tests {
             (vec![&b"one"[..]], &b"one\ntw"[..])
         );
         assert_eq!(clients.get(id).answers(), 1);
+    }
+
+    /// A server that has closed its connection first, and is gone; whether its port can be bound again after `end`.
+    fn port_is_free_after(end: impl FnOnce(Clients)) -> bool {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut clients = Clients::new(port);
+        let id = clients.connect().unwrap();
+        drop(listener.accept().unwrap());
+        drop(listener);
+        pump_until(&mut clients, |clients| clients.get(id).link() == Link::Ended);
+        end(clients);
+        crate::submission::port::is_free(port).unwrap()
+    }
+
+    #[test]
+    fn dropped_clients_leave_the_port_free_and_those_that_close_do_not() {
+        assert!(port_is_free_after(drop));
+        assert!(!port_is_free_after(|mut clients| clients.close_all()));
     }
 
     #[test]

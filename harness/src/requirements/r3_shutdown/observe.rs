@@ -112,6 +112,8 @@ fn shut_down(context: &Context<'_>, situation: Situation) -> Result<(Observation
         unjoined: unjoined(&session),
         restart: Ok(()),
     };
+    // Or the kernel would not remember the port.
+    session.clients.close_all();
     Ok((observation, session.port()))
 }
 

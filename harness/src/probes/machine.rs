@@ -11,12 +11,27 @@ use std::{
 };
 
 /// At most so many times as long.
-const MOST: u32 = 8;
+pub const MOST: u32 = 8;
 
-/// By how much deadlines are stretched: 1 on an idle machine of today, 8 at most. Measured once.
+/// Measured once: by how much this machine is busy, and by how much it is slower than a usual one.
+struct Pace {
+    busy: f64,
+    slow: f64,
+}
+
+fn pace() -> &'static Pace {
+    static PACE: OnceLock<Pace> = OnceLock::new();
+    PACE.get_or_init(measure)
+}
+
+/// By how much deadlines are stretched: 1 on an idle machine of today, 8 at most.
 pub fn stretch() -> f64 {
-    static STRETCH: OnceLock<f64> = OnceLock::new();
-    *STRETCH.get_or_init(measure)
+    (pace().busy * pace().slow).clamp(1.0, MOST.into())
+}
+
+/// By how much work takes longer here than on a machine of today, however busy either is; 8 at most.
+pub fn slowness() -> f64 {
+    pace().slow.min(MOST.into())
 }
 
 /// A deadline for this machine.
@@ -43,7 +58,7 @@ pub fn may_open(descriptors: u64) -> Result<(), u64> {
 
 /// Compares the wall time of some work with its processor time (a busy machine) and with what it takes elsewhere (a slow
 /// one). Enough of it for several time slices: within one, being put off once makes all the difference.
-fn measure() -> f64 {
+fn measure() -> Pace {
     const ENOUGH: Duration = Duration::from_millis(40);
     const WORK: u32 = 100_000;
     /// Processor time of that work, unoptimised, on a machine of 2024.
@@ -60,7 +75,7 @@ fn measure() -> f64 {
     };
     let busy = wall.div_duration_f64(cpu);
     let slow = cpu.div_duration_f64(USUAL * times);
-    (busy * slow.max(1.0)).clamp(1.0, MOST.into())
+    Pace { busy, slow: slow.max(1.0) }
 }
 
 fn processor_time() -> Duration {

@@ -26,8 +26,8 @@ impl Requirement for WrongFail {
     fn about(&self) -> &'static str {
         "What a test is worth is what it finds. Each wrong server is a right one with one mistake planted: a mutant.\n\n\
          Forced: the script is run once on each mutant.\n\n\
-         Decides: exit status 1 for every one of them, within 60 s (longer on a slow machine). The evidence says how many were killed, and what those thought who wrote the \
-         ones that came through."
+         Decides: exit status 1 for every one of them, within 60 s in which nobody kept the script from running. The evidence says how many were \
+         killed, and what those thought who wrote the ones that came through."
     }
 
     fn cost(&self) -> u32 {

@@ -5,10 +5,14 @@ use crate::{
     error::{HarnessError, RunError, Trouble},
     lanes::each,
     model::Finding,
-    probes::{machine::stretched, plain::PlainServer, tracer::End},
+    probes::{plain::PlainServer, tracer::End},
     submission::{Program, Submission, port, sandbox::network, turn::Turn},
 };
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// The harness's own deadline for one run of the script on a server that does not hang.
 pub const DEADLINE: Duration = Duration::from_secs(120);
@@ -40,6 +44,8 @@ pub fn turn() -> Result<Turn, Trouble> {
 pub struct Tried {
     /// How it ended; `None`: it had not by the deadline.
     pub end: Option<End>,
+    /// How long it was waited for.
+    pub took: Duration,
     /// The last of what it said.
     pub said: String,
     /// Processes that it left behind, by their names.
@@ -103,31 +109,18 @@ impl Running {
         Ok(Self { process, _turn: None })
     }
 
-    /// Waits until it has ended and takes stock.
+    /// Waits until it has ended, for so long of its own time at most, and takes stock.
     ///
     /// # Errors
     ///
-    /// As [`PlainServer::until`].
+    /// As [`PlainServer::until_it_ends`].
     pub fn finish(mut self, deadline: Duration) -> Result<Tried, Trouble> {
-        self.ended(deadline)?;
-        self.take_stock()
+        let begun = Instant::now();
+        self.process.until_it_ends(deadline)?;
+        self.take_stock(begun.elapsed())
     }
 
-    /// Waits until it has ended, for so long at most; true if it has.
-    ///
-    /// # Errors
-    ///
-    /// As [`PlainServer::until`].
-    pub fn ended(&mut self, deadline: Duration) -> Result<bool, Trouble> {
-        self.process.until(deadline, |process| process.end().is_some())
-    }
-
-    /// Takes stock.
-    ///
-    /// # Errors
-    ///
-    /// As [`PlainServer::until`].
-    pub fn take_stock(mut self) -> Result<Tried, Trouble> {
+    fn take_stock(mut self, took: Duration) -> Result<Tried, Trouble> {
         const LINES: usize = 6;
         let end = self.process.end();
         let left = if end.is_some() { self.process.left_behind(GRACE)? } else { Vec::new() };
@@ -139,6 +132,7 @@ impl Running {
         let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
         Ok(Tried {
             end,
+            took,
             said: lines[lines.len().saturating_sub(LINES)..].join(" / "),
             processes: left.iter().filter_map(name).collect(),
             files: files.map(|file| file.file_name().to_string_lossy().into_owned()).collect(),
@@ -194,7 +188,7 @@ pub fn build(source: &Source) -> Result<Program, Trouble> {
 pub fn too_long(expected: &str, server: &str, tried: &Tried) -> Finding {
     Finding::inconclusive(
         expected,
-        format!("on {server} the script had not ended after {} s", stretched(DEADLINE).as_secs()),
+        format!("on {server} the script had not ended after {} s", tried.took.as_secs()),
         format!("it said: {}", tried.said),
         "give every wait of the script a deadline; a whole run should take some seconds",
     )

@@ -57,6 +57,8 @@ impl Grader {
         let mut command = Command::new(&self.executable);
         command.arg("check").arg(path).args(["--color", "never", "--format", "json", "--out"]).arg(&report);
         command.args(["--seed", &self.seed.to_string()]);
+        // One that must be killed, on Ctrl-C or at the deadline, would leave its folders behind.
+        command.env("TMPDIR", room.path());
         let (ended, words) = run(command, DEADLINE)?;
         let took = started.elapsed();
         let trouble = match ended {
@@ -70,5 +72,28 @@ impl Grader {
             },
         };
         Ok(Graded::none(trouble, took))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::submission::launch::nobody_forks;
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+
+    #[test]
+    fn what_a_killed_check_leaves_behind_goes_with_its_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let quest = folder.path().join("quest");
+        {
+            // A child with a copy of the descriptor would make it a file that is being written, which cannot be run.
+            let _guard = nobody_forks();
+            let mut file =
+                fs::OpenOptions::new().create_new(true).write(true).mode(0o755).open(&quest).unwrap();
+            file.write_all(b"#!/bin/sh\n: >$TMPDIR/left\nls -d $TMPDIR/left\nkill -9 $$\n").unwrap();
+        }
+        let trouble = Grader::new(quest, 1).grade(Path::new("submission")).unwrap().trouble.unwrap();
+        let left = trouble.split_whitespace().find(|word| word.ends_with("/left")).expect(&trouble);
+        assert!(!Path::new(left).exists() && !Path::new(left).parent().unwrap().exists(), "{left}");
     }
 }

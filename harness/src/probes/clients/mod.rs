@@ -186,6 +186,7 @@ pub fn send_at_once(socket: &impl AsFd) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::submission::port::{is_free, pick};
     use std::{
         io::{BufRead, BufReader, Write},
         net::TcpListener,
@@ -241,15 +242,15 @@ mod tests {
 
     /// A server that has closed its connection first, and is gone; whether its port can be bound again after `end`.
     fn port_is_free_after(end: impl FnOnce(Clients)) -> bool {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let mut clients = Clients::new(port);
+        let port = pick().unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", port.number())).unwrap();
+        let mut clients = Clients::new(port.number());
         let id = clients.connect().unwrap();
         drop(listener.accept().unwrap());
         drop(listener);
         pump_until(&mut clients, |clients| clients.get(id).link() == Link::Ended);
         end(clients);
-        crate::submission::port::is_free(port).unwrap()
+        is_free(port.number()).unwrap()
     }
 
     #[test]
@@ -260,7 +261,7 @@ mod tests {
 
     #[test]
     fn nobody_listening_is_refused() {
-        let port = crate::submission::port::pick().unwrap();
+        let port = pick().unwrap();
         let mut clients = Clients::new(port.number());
         let id = clients.connect().unwrap();
         pump_until(&mut clients, |clients| clients.get(id).link() != Link::Connecting);

@@ -4,6 +4,7 @@
 //! and that nothing which it starts outlives it. All by itself the server sees nothing of the harness but its clients: no
 //! tracer, no preloaded library, and of the filter only that it refuses what would harm others.
 
+mod limit;
 mod wait;
 
 use super::{

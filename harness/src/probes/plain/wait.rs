@@ -5,8 +5,8 @@ use crate::{
     error::{HarnessError, Trouble},
     probes::{
         clients::{ClientId, Link},
-        machine::{MOST, slowness, stretched},
-        proc::{Quiet, Sleep, backlog, blocks, thread_state, threads_of, time_without_processor},
+        machine::stretched,
+        proc::{Quiet, Sleep, backlog, blocks, thread_state, threads_of},
         tracer::{
             Tracer,
             kernel::{has_time_limit, signal_thread},
@@ -14,12 +14,8 @@ use crate::{
         },
     },
 };
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::gettid,
-};
+use nix::sys::signal::{Signal, kill};
 use std::{
-    collections::BTreeMap,
     path::Path,
     time::{Duration, Instant},
 };
@@ -36,59 +32,7 @@ const MASK_DEADLINE: Duration = Duration::from_secs(2);
 /// How long to wait before looking at /proc again.
 const TICK: Duration = Duration::from_millis(5);
 
-/// How long to wait before asking again how long threads were kept waiting: there are many, and it is about seconds.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// How long threads were kept waiting for a processor, all in all.
-#[derive(Debug)]
-struct KeptWaiting {
-    each: BTreeMap<i32, Duration>,
-    total: Duration,
-}
-
-impl KeptWaiting {
-    /// Takes down how long each was kept waiting since its beginning. Of those that waited since the last look the longest counts;
-    /// and all of it, even if it is more than the time since then: the kernel says it when the wait is over.
-    fn note(&mut self, now: BTreeMap<i32, Duration>) {
-        let before = |tid| self.each.get(tid).copied().unwrap_or_default();
-        self.total +=
-            now.iter().map(|(tid, waited)| waited.saturating_sub(before(tid))).max().unwrap_or_default();
-        self.each = now;
-    }
-}
-
 impl PlainServer {
-    /// Waits until it has ended; false if it has not after so much of its own time: that in which nobody of it, nor who looks after
-    /// it, was kept waiting for a processor. It counts for more on a slow machine.
-    ///
-    /// # Errors
-    ///
-    /// As [`PlainServer::until`].
-    pub fn until_it_ends(&mut self, limit: Duration) -> Result<bool, Trouble> {
-        let (begun, mut looked) = (Instant::now(), Instant::now());
-        let mut kept = KeptWaiting { each: self.kept_waiting(), total: Duration::ZERO };
-        let own = limit.mul_f64(slowness());
-        while self.end().is_none()
-            && begun.elapsed().saturating_sub(kept.total) < own
-            && begun.elapsed() < limit * MOST
-        {
-            if !self.pump()? {
-                self.nap(LOOK)?;
-            }
-            if looked.elapsed() >= LOOK {
-                kept.note(self.kept_waiting());
-                looked = Instant::now();
-            }
-        }
-        Ok(self.end().is_some())
-    }
-
-    /// How long each thread that the guard knows was kept waiting for a processor so far, and this one.
-    fn kept_waiting(&self) -> BTreeMap<i32, Duration> {
-        let alive = self.tracer.iter().flat_map(|tracer| tracer.alive().map(|thread| thread.tid));
-        alive.chain([gettid().as_raw()]).map(|tid| (tid, time_without_processor(tid))).collect()
-    }
-
     /// After its end: those that it has left behind, and that have not ended by the deadline either.
     ///
     /// # Errors
@@ -297,34 +241,5 @@ impl PlainServer {
             _ => kill(pid, signal),
         };
         sent.map_err(|e| HarnessError::system(format!("send {signal} to the server"), e).into())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_those_who_wait_at_the_same_time_the_longest_counts() {
-        let ms = Duration::from_millis;
-        let mut kept = KeptWaiting { each: BTreeMap::from([(1, ms(500))]), total: ms(0) };
-        kept.note(BTreeMap::from([(1, ms(510)), (2, ms(30))]));
-        assert_eq!(kept.total, ms(30));
-        // One that has ended says nothing more, and its number may be given anew.
-        kept.note(BTreeMap::from([(1, ms(710)), (2, ms(0))]));
-        assert_eq!(kept.total, ms(230));
-        kept.note(BTreeMap::new());
-        assert_eq!(kept.total, ms(230));
-    }
-
-    #[test]
-    fn one_that_hangs_is_given_up_and_one_that_ends_is_not_waited_for() {
-        let launch = |command: &str| {
-            let args = ["-c".to_owned(), command.to_owned()];
-            PlainServer::launch(Path::new("/bin/sh"), &args, crate::submission::port::pick().unwrap())
-                .unwrap()
-        };
-        assert!(!launch("sleep 1000").until_it_ends(LOOK * 2).unwrap());
-        assert!(launch("exit 1").until_it_ends(Duration::from_secs(60)).unwrap());
     }
 }
